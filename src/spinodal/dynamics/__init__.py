@@ -1,0 +1,1 @@
+"""Simulators: settings in, records out."""

@@ -1,0 +1,1 @@
+"""A record in, an Axes out; no computation."""

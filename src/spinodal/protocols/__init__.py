@@ -1,0 +1,1 @@
+"""Experiments: frozen settings and a seed give a record, one file per question."""

@@ -1,0 +1,1 @@
+"""Records become one offline HTML page."""

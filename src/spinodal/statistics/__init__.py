@@ -1,0 +1,1 @@
+"""Inference from times, counts and series; knows nothing about networks."""

@@ -1,0 +1,1 @@
+"""Equations: arrays in, arrays out; no randomness, no files, no clocks."""
