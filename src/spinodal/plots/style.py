@@ -7,6 +7,7 @@ from contextlib import contextmanager
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.rcsetup import cycler
 
 BLUE = "#0072b2"
 VERMILLION = "#d55e00"
@@ -59,7 +60,7 @@ _SETTINGS: dict = {
     "axes.labelcolor": INK,
     "axes.labelsize": 10.5,
     "axes.linewidth": 0.8,
-    "axes.prop_cycle": mpl.cycler(color=PALETTE),
+    "axes.prop_cycle": cycler(color=PALETTE),
     "axes.spines.right": False,
     "axes.spines.top": False,
     "axes.titlelocation": "left",

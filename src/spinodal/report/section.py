@@ -158,13 +158,13 @@ def shown(value: Cell, digits: int = 4) -> str:
     10,000 on get thousands separators.
     """
     if value is None:
-        return "–"  # noqa: RUF001
+        return "\N{EN DASH}"
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, str):
         return value
     if isinstance(value, int):
-        return f"{value:,}".replace("-", "−") if abs(value) >= 10_000 else _minus(str(value))  # noqa: RUF001
+        return _minus(f"{value:,}" if abs(value) >= 10_000 else str(value))
     if isinstance(value, float):
         return _shown_float(value, digits)
     return ", ".join(shown(item, digits) for item in value)
@@ -178,13 +178,13 @@ def _shown_float(value: float, digits: int) -> str:
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     power = int(exponent)
     if not -4 <= power < 6:
-        return _minus(mantissa) + "×10" + str(power).translate(_SUPERSCRIPTS)  # noqa: RUF001
+        return _minus(mantissa) + "\N{MULTIPLICATION SIGN}10" + str(power).translate(_SUPERSCRIPTS)
     text = f"{value:,.{max(digits - 1 - power, 0)}f}"
     return _minus(text if abs(value) >= 10_000 else text.replace(",", ""))
 
 
 def _minus(text: str) -> str:
-    return text.replace("-", "−", 1) if text.startswith("-") else text  # noqa: RUF001
+    return text.replace("-", "\N{MINUS SIGN}", 1) if text.startswith("-") else text
 
 
 def _check_name(name: str) -> None:

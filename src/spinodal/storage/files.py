@@ -1,0 +1,71 @@
+"""Files replaced whole or not at all, read whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from spinodal.errors import InputError
+
+TEMPORARY = ".spinodal-tmp"
+"""The ending of half-written files; a killed writer may leave one, the next removes it."""
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` so that every reader sees the old bytes or the new, never half."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _flush_directory(path.parent)
+
+
+def _flush_directory(path: Path) -> None:
+    """A rename survives a power cut only once its directory is on disk too."""
+    with suppress(OSError):  # some file systems cannot flush directories
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def read_whole(path: Path, size: int) -> bytes | None:
+    """The bytes of a file of exactly `size` bytes, else None; never reads more than that."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(size + 1)
+    except OSError:
+        return None
+    return data if len(data) == size else None
+
+
+def sha256(data: bytes) -> str:
+    """The SHA-256 of some bytes, in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@contextmanager
+def explained(path: Path, *, needed: int = 0, doing: str = "written") -> Iterator[None]:
+    """Turn what the file system complains about into one sentence for the user."""
+    try:
+        yield
+    except OSError as problem:
+        verb = "written" if doing == "written" else "read"
+        need = f" ({needed:,} bytes are needed)" if needed else ""
+        raise InputError(
+            f"{path} cannot be {verb}: {(problem.strerror or str(problem)).lower()}{need}; what "
+            "was stored before is intact: free some space there, mend the permissions, or choose "
+            "another directory."
+        ) from problem
