@@ -1,0 +1,186 @@
+"""Deep linear networks, many at once: shapes, starts, order parameters, exact low-rank sets.
+
+Inside the simulator a layer of all replicas is one array of shape (rows, columns, replicas):
+the replica axis is last, so that one instruction works on neighbouring replicas.
+"""
+
+from __future__ import annotations
+
+from functools import reduce
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from spinodal.errors import InputError
+from spinodal.records import Settings
+from spinodal.seeding import Stream
+
+Layers = list[NDArray[np.floating]]
+
+
+class Network(Settings):
+    """A dense linear network W = W_L ... W_1 with `depth` layers.
+
+    `width` is the size of every hidden layer; `widths` lists them when they differ. With
+    `biases` every layer has one (regularised like the weights, as PyTorch's `weight_decay`
+    does). `precision` is that of the weights.
+    """
+
+    depth: PositiveInt = 3
+    width: PositiveInt = 10
+    widths: tuple[PositiveInt, ...] | None = None
+    biases: bool = False
+    precision: Literal["float64", "float32"] = "float64"
+    initial_scale: PositiveFloat = Field(
+        default=1.0, description="Initial standard deviation times the root of the width."
+    )
+
+    @property
+    def hidden(self) -> tuple[int, ...]:
+        """Sizes of the hidden layers, depth - 1 of them."""
+        sizes = (self.width,) * (self.depth - 1) if self.widths is None else self.widths
+        if len(sizes) != self.depth - 1:
+            raise InputError(
+                f"A network of depth {self.depth} has {self.depth - 1} hidden layers, "
+                f"got widths {self.widths}."
+            )
+        return sizes
+
+    def shapes(self, outputs: int, inputs: int) -> list[tuple[int, int]]:
+        """Shape (rows, columns) of every layer, first layer first."""
+        sizes = (inputs, *self.hidden, outputs)
+        return list(zip(sizes[1:], sizes[:-1], strict=True))
+
+    def parameters(self, outputs: int, inputs: int) -> int:
+        """Number of trainable parameters."""
+        shapes = self.shapes(outputs, inputs)
+        return sum(r * c for r, c in shapes) + (sum(r for r, _ in shapes) if self.biases else 0)
+
+    def trainable(self, outputs: int, inputs: int) -> list[NDArray[np.bool_]] | None:
+        """Masks of what is trained, shape (rows, columns, 1), or None when all is.
+
+        A bias is a weight from a constant unit: layer l becomes [[W_l, b_l], [0, 1]], whose
+        last row is fixed (and absent from the last layer).
+        """
+        if not self.biases:
+            return None
+        masks = []
+        for layer, (rows, columns) in enumerate(self.shapes(outputs, inputs), start=1):
+            mask = np.ones((rows + (layer < self.depth), columns + 1, 1), dtype=bool)
+            mask[rows:] = False
+            masks.append(mask)
+        return masks
+
+    def initial(self, outputs: int, inputs: int, *, seed: int, replicas: range) -> Layers:
+        """Independent N(0, initial_scale^2 / width) weights, each replica from its own stream.
+
+        The width is that of the widest hidden layer (1 for a network without any); biases
+        start at zero.
+        """
+        shapes = self.shapes(outputs, inputs)
+        sizes = [r * c for r, c in shapes]
+        draws = Stream(seed, "initial weights", replicas, -(-sum(sizes) // 2)).normals(0)
+        draws *= self.initial_scale / np.sqrt(max(self.hidden, default=1))
+        layers: Layers = []
+        for layer, ((rows, columns), at) in enumerate(
+            zip(shapes, np.cumsum([0, *sizes[:-1]]), strict=True), start=1
+        ):
+            block = draws[at : at + rows * columns].reshape(rows, columns, -1)
+            if self.biases:
+                block = np.pad(block, ((0, int(layer < self.depth)), (0, 1), (0, 0)))
+                if layer < self.depth:
+                    block[-1, -1] = 1.0
+            layers.append(np.ascontiguousarray(block, dtype=self.precision))
+        return layers
+
+
+def multiply(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Matrix products of all replicas: (m, k, R) times (k, n, R).
+
+    The sum over k runs in ascending order, one multiplication and one addition at a time, so
+    a compiled engine can repeat it bit for bit.
+    """
+    return np.einsum("ikr,kjr->ijr", a, b)
+
+
+def end_to_end(layers: Layers) -> NDArray[np.floating]:
+    """The map W_L ... W_1, shape (outputs, inputs, replicas)."""
+    return reduce(lambda product, layer: multiply(layer, product), layers)
+
+
+def strengths(layers: Layers, inputs: int | None = None) -> NDArray[np.float64]:
+    """Order parameters: singular values of the end-to-end map, strongest first.
+
+    Shape (min(outputs, inputs), replicas). `inputs` leaves out the constant input of biases.
+    """
+    maps = end_to_end(layers)[:, :inputs]
+    return singular_values(np.moveaxis(maps, -1, 0)).T
+
+
+def singular_values(matrices: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Singular values of (..., m, n), strongest first, accurate also when tiny.
+
+    LAPACK's error is relative to the largest value; a residual of 1e-12 beside a strength of
+    0.5 is still resolved, one of 1e-18 is not, and reads as rounding.
+    """
+    if matrices.shape[-2:] == (2, 2):  # looked at thousands of times in a run
+        (a, b), (c, d) = np.moveaxis(matrices.astype(np.float64), (-2, -1), (0, 1))
+        plus, minus = (a + d) ** 2 + (b - c) ** 2, (a - d) ** 2 + (b + c) ** 2
+        first = 0.5 * (np.sqrt(plus) + np.sqrt(minus))
+        # The product of both is the determinant, which does not cancel as their difference does.
+        second = np.abs(a * d - b * c) / np.where(first > 0, first, 1)
+        return np.stack([first, second], axis=-1)
+    values = np.linalg.svd(matrices.astype(np.float64), compute_uv=False)
+    return np.asarray(values, dtype=np.float64)
+
+
+def effective_rank(strengths: NDArray[np.float64]) -> NDArray[np.float64]:
+    """exp of the entropy of the normalised strengths along axis 0 (Roy and Vetterli 2007).
+
+    1 for one mode, d for d equal ones, and 0 when all strengths vanish.
+    """
+    total = strengths.sum(axis=0)
+    share = strengths / np.where(total > 0, total, 1)
+    logs = np.log(np.where(share > 0, share, 1))
+    return np.where(total > 0, np.exp(-(share * logs).sum(axis=0)), 0.0)
+
+
+def dead_amplitudes(layers: Layers, rank: int) -> NDArray[np.float64]:
+    """Singular value number rank + 1 of every layer, shape (depth, replicas).
+
+    Zero on the set of networks of that rank: the distance that a checkpoint still has to go.
+    Layers too small to have it count as zero.
+    """
+    rows = []
+    for layer in layers:
+        values = singular_values(np.moveaxis(layer, -1, 0))
+        rows.append(values[:, rank] if values.shape[1] > rank else np.zeros(len(values)))
+    return np.array(rows)
+
+
+def project_to_rank(layers: Layers, rank: int) -> Layers:
+    """The nearby network exactly on the set of rank `rank`, its dead channels exactly zero.
+
+    Every hidden layer keeps the `rank` directions that carry the strongest part of the map so
+    far, and is rotated so that they are its first units. Training is equivariant under such
+    rotations (SGD, momentum, isotropic noise), so nothing else changes, and exact zeros stay
+    exact zeros in floating point.
+    """
+    count = layers[0].shape[-1]
+    projected = [np.zeros_like(layer) for layer in layers]
+    for replica in range(count):
+        weights = [layer[:, :, replica].astype(np.float64) for layer in layers]
+        basis = [np.eye(weights[0].shape[1])]
+        reach = np.eye(weights[0].shape[1])
+        kept = np.linalg.svd(reduce(lambda p, w: w @ p, weights))[2][:rank]
+        for weight in weights[:-1]:
+            reach = weight @ reach
+            # Directions of the hidden layer that the kept input directions excite.
+            basis.append(np.linalg.qr(reach @ kept.T)[0])
+        basis.append(np.eye(weights[-1].shape[0]))
+        for layer, weight in enumerate(weights):
+            core = basis[layer + 1].T @ weight @ basis[layer]
+            projected[layer][: core.shape[0], : core.shape[1], replica] = core
+    return projected
