@@ -1,0 +1,108 @@
+"""Likelihood of exponential times whose logarithmic mean is a line, one slope at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special
+
+from spinodal.errors import InputError
+from spinodal.records import STATUSES
+
+
+def checked_columns(
+    times: ArrayLike, status: ArrayLike, x: ArrayLike, offset: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
+    """Times, escaped, x and offset as vectors of one length, or the reason why not."""
+    t, names = np.asarray(times, dtype=float), np.asarray(status)
+    try:
+        x, offset = (
+            np.broadcast_to(np.asarray(column, dtype=float), t.shape) for column in (x, offset)
+        )
+    except ValueError:
+        x = np.empty(0)
+    if t.ndim != 1 or names.shape != t.shape or x.shape != t.shape:
+        raise InputError(
+            "Times, statuses, inverse temperatures and offsets must be vectors of one length."
+        )
+    unknown = sorted(set(names.tolist()) - set(STATUSES))
+    if unknown:
+        raise InputError(f"Unknown statuses {unknown}; allowed are {list(STATUSES)}.")
+    if not (np.all(t >= 0) and np.all(np.isfinite([t, x, offset])) and np.any(t > 0)):
+        raise InputError(
+            "Times must be non-negative, not all zero, and everything finite; found otherwise."
+        )
+    escaped = names == "escaped"
+    if not escaped.any():
+        raise InputError(
+            f"None of {t.size} replicas escaped, so a law of the escape time has nothing to fit: "
+            "watch longer, raise the temperature, or report the one-sided bound of "
+            "survival.exponential_rate."
+        )
+    return t, escaped, x, np.asarray(offset)
+
+
+def log_total(t: NDArray[np.float64], exponent: NDArray[np.float64]) -> float:
+    """Logarithm of sum t exp(exponent), free of overflow."""
+    watched = t > 0
+    return float(special.logsumexp(np.log(t[watched]) + exponent[watched]))
+
+
+def profile(
+    t: NDArray[np.float64],
+    escaped: NDArray[np.bool_],
+    z: NDArray[np.float64],
+    known: NDArray[np.float64],
+) -> tuple[Callable[[float], float], float, float | None, float]:
+    """Profile likelihood of the slope b in units of z, after the intercept was eliminated.
+
+    Per event it is -f(b) up to a constant, f(b) = ln sum t exp(-b (z - mean z of events) - known),
+    which is convex. Returns the deficit f(b) - min f, the sign of an open side, the best b (None
+    where f falls for ever) and the maximal log-likelihood.
+    """
+    watched, mean = t > 0, z[escaped].mean()
+    events, side = int(escaped.sum()), 0.0
+
+    def f(b: float) -> float:
+        return log_total(t, -b * (z - mean) - known)
+
+    def falling(b: float) -> float:
+        """-f'(b): the mean of z - mean z of events, weighted by expected events."""
+        weight = np.log(t[watched]) - b * z[watched] - known[watched]
+        return float(special.softmax(weight) @ (z[watched] - mean))
+
+    best: float | None = None
+    for end, sign in ((z[watched].min(), 1.0), (z[watched].max(), -1.0)):
+        if np.all(z[escaped] == end):
+            side = sign
+            lowest = log_total(np.where(z == end, t, 0.0), -known)
+            break
+    else:
+        left, right = -1.0, 1.0
+        while falling(left) < 0:
+            left *= 2
+        while falling(right) > 0:
+            right *= 2
+        best = float(optimize.brentq(falling, left, right, xtol=1e-14, rtol=1e-14))
+        lowest = f(best)
+    peak = events * (np.log(events) - 1 - lowest) - known[escaped].sum()
+    return lambda b: f(b) - lowest, side, best, float(peak)
+
+
+def limit_of(
+    deficit: Callable[[float], float], level: float, *, start: float, direction: float
+) -> float:
+    """Slope at which the deficit reaches `level`, going from `start` in `direction`."""
+    inside = start
+    while deficit(inside) > level:  # only on an open side, where `start` is not the best slope
+        inside = start - direction * (1 + 2 * abs(inside - start))
+    reach = 1.0
+    while deficit(inside + direction * reach) < level:
+        reach *= 2
+    return float(
+        optimize.brentq(
+            lambda b: deficit(b) - level, inside, inside + direction * reach, xtol=1e-13
+        )
+    )
