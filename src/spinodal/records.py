@@ -81,6 +81,16 @@ class EscapeTimes:
         """How many replicas ended with each status."""
         return {status: int((self.status == status).sum()) for status in STATUSES}
 
+    def select(self, which: slice | NDArray[np.bool_] | NDArray[np.int64]) -> EscapeTimes:
+        """Some of the replicas, in the order given."""
+        return EscapeTimes(
+            replica=self.replica[which],
+            dataset=self.dataset[which],
+            steps=self.steps[which],
+            time=self.time[which],
+            status=self.status[which],
+        )
+
     @staticmethod
     def merge(parts: list[EscapeTimes]) -> EscapeTimes:
         """Concatenate parts in replica order: any partition gives the same table."""

@@ -105,9 +105,10 @@ def multiply(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.flo
     return np.einsum("ikr,kjr->ijr", a, b)
 
 
-def end_to_end(layers: Layers) -> NDArray[np.floating]:
-    """The map W_L ... W_1, shape (outputs, inputs, replicas)."""
-    return reduce(lambda product, layer: multiply(layer, product), layers)
+def end_to_end(layers: Layers) -> NDArray[np.float64]:
+    """The map W_L ... W_1, (outputs, inputs, replicas), multiplied in the layers' precision."""
+    product = reduce(lambda product, layer: multiply(layer, product), layers)
+    return product.astype(np.float64, copy=False)
 
 
 def strengths(layers: Layers, inputs: int | None = None) -> NDArray[np.float64]:

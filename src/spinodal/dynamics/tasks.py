@@ -31,7 +31,7 @@ class Moments:
     def error(self, end_to_end: NDArray[np.float64]) -> NDArray[np.float64]:
         """1/2 E||y - W x||^2 for maps W of shape (..., outputs, inputs)."""
         # Row sums of products, not one einsum: their order does not depend on how many maps come.
-        rows = (end_to_end @ self.xx - 2 * self.yx) * end_to_end
+        rows: NDArray[np.float64] = (end_to_end @ self.xx - 2 * self.yx) * end_to_end
         return 0.5 * (rows.reshape(*rows.shape[:-2], -1).sum(axis=-1) + np.trace(self.yy))
 
 
@@ -219,4 +219,4 @@ def draw(task: GaussianTask, *, seed: int, dataset: int) -> Data:
 def _orthogonal(rng: np.random.Generator, size: int) -> NDArray[np.float64]:
     """A rotation drawn uniformly: QR of a Gaussian matrix with the signs of R's diagonal."""
     q, r = np.linalg.qr(rng.standard_normal((size, size)))
-    return np.asarray(q * np.sign(np.diag(r)), dtype=np.float64)
+    return np.multiply(q, np.sign(np.diag(r)), dtype=np.float64)
