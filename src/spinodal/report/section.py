@@ -76,7 +76,7 @@ class Figure:
     caption: str
     alt: str
     draw: Callable[[Canvas], object] = field(compare=False)
-    size: tuple[float, float] = (6.4, 4.0)
+    size: tuple[float, float] = (5.8, 3.7)
 
     def __post_init__(self) -> None:
         """Refuse names that are no file names and figures without words."""

@@ -98,6 +98,11 @@ class RunDirectory:
             )
         return data
 
+    def verify(self) -> None:
+        """Read every record once, so that damage is told before anything is computed."""
+        for name in self.names():
+            self.read_record(name)
+
     def write_record(
         self, name: str, data: bytes, *, about: Mapping[str, Any] | None = None
     ) -> None:
