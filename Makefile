@@ -29,14 +29,14 @@ test: setup-test ## run the tests (ARGS="-k words")
 	@$(bin)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: setup-test ## check style and formatting
-	@$(bin)/ruff check $(ARGS)
-	@$(bin)/ruff format --check --quiet --diff $(ARGS)
+	@$(bin)/ruff check
+	@$(bin)/ruff format --check --quiet --diff
 
 types: setup-test ## check types in src, tests and tools
-	@$(bin)/pyright $(ARGS)
+	@$(bin)/pyright
 
 contracts: setup-test ## check which layer imports which
-	@$(bin)/lint-imports --no-cache $(ARGS)
+	@$(bin)/lint-imports --no-cache
 
 check: test lint types contracts ## all of these four
 

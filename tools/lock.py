@@ -41,10 +41,12 @@ def main() -> None:
         pip = [str(Path(folder) / "bin" / "python"), "-m", "pip"]
         # All of them at once, so that one set of versions suits every layer.
         everything = [name for names in requirements.values() for name in names]
+        subprocess.run([*pip, "install", "--quiet", "--upgrade", "pip"], check=True)
         subprocess.run([*pip, "install", "--quiet", *everything], check=True)
         pins = freeze(pip)
+        version = subprocess.run([*pip, "--version"], check=True, capture_output=True, text=True)
+        write("pip", "What installs everything else", [f"pip=={version.stdout.split()[1]}"])
         subprocess.run([*pip, "uninstall", "--quiet", "--yes", *pins], check=True)
-        (ROOT / "requirements").mkdir(exist_ok=True)
         constraints = Path(folder) / "constraints.txt"
         constraints.write_text("\n".join(pins.values()), encoding="utf-8")
         seen: set[str] = set()
@@ -53,9 +55,14 @@ def main() -> None:
             subprocess.run([*pip, "install", *arguments], check=True)
             added = {name: pin for name, pin in freeze(pip).items() if name not in seen}
             seen |= set(added)
-            lines = [f"# {title}. Written by tools/lock.py.", *added.values()]
-            target = ROOT / "requirements" / f"{layer}.txt"
-            target.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            write(layer, title, list(added.values()))
+
+
+def write(layer: str, title: str, pins: list[str]) -> None:
+    """One file of `requirements`."""
+    lines = [f"# {title}. Written by tools/lock.py.", *pins]
+    target = ROOT / "requirements" / f"{layer}.txt"
+    target.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def freeze(pip: list[str]) -> dict[str, str]:
