@@ -32,7 +32,8 @@ class Moments:
         """1/2 E||y - W x||^2 for maps W of shape (..., outputs, inputs)."""
         # Row sums of products, not one einsum: their order does not depend on how many maps come.
         rows: NDArray[np.float64] = (end_to_end @ self.xx - 2 * self.yx) * end_to_end
-        return 0.5 * (rows.reshape(*rows.shape[:-2], -1).sum(axis=-1) + np.trace(self.yy))
+        flat = rows.reshape(*rows.shape[:-2], self.yx.size)
+        return 0.5 * (flat.sum(axis=-1) + np.trace(self.yy))
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -181,13 +182,14 @@ class GaussianTask(Settings):
         m = self.population(signals)
         joint = np.block([[m.xx, m.yx.T], [m.yx, m.yy]])
         try:
-            return np.linalg.cholesky(joint)
+            factor: NDArray[np.float64] = np.linalg.cholesky(joint).astype(np.float64)
         except np.linalg.LinAlgError:
             raise InputError(
                 f"No Gaussian data has signals {signals or self.signals} with these covariances: "
                 "the joint covariance is not positive definite. With unit covariances signals "
                 "must be below 1; larger ones need a larger output_covariance or samples = None."
             ) from None
+        return factor
 
 
 def draw(task: GaussianTask, *, seed: int, dataset: int) -> Data:

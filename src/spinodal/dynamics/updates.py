@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Literal
 
 import numpy as np
@@ -86,8 +87,8 @@ def gradients(layers: Layers, xx: NDArray[np.floating], yx: NDArray[np.floating]
 
 def step(
     layers: Layers,
-    gradient: Layers,
-    noise: Layers | None,
+    gradient: Sequence[NDArray[np.floating]],
+    noise: Sequence[NDArray[np.floating]] | None,
     update: Update,
     trainable: list[NDArray[np.bool_]] | None = None,
 ) -> None:
