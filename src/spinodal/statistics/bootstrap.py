@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import special, stats
 
 from spinodal.errors import InputError
-from spinodal.records import EscapeTimes, RateEstimate
+from spinodal.records import STATUSES, EscapeTimes, RateEstimate
 from spinodal.statistics.proportion import Proportion, check_confidence, escape_probability
 from spinodal.statistics.survival import check_watched, rate_interval
 
@@ -73,8 +73,8 @@ def rate_across_datasets(
     check_confidence(confidence)
     check_watched(times)
     names, index = np.unique(times.dataset, return_inverse=True)
-    events = np.bincount(index, weights=times.escaped, minlength=names.size)
-    exposure = np.bincount(index, weights=times.time, minlength=names.size)
+    events = np.bincount(index, weights=times.escaped, minlength=names.size).astype(float)
+    exposure = np.bincount(index, weights=times.time, minlength=names.size).astype(float)
     if times.events == 0:
         rate, low = 0.0, 0.0
         high = float(-np.log1p(-confidence) / times.exposure)
@@ -158,7 +158,7 @@ def _each(
                     exposure=float(exposure[k]),
                     replicas=own.size,
                     method="automatic",
-                    status_counts={name: int((own == name).sum()) for name in times.status_counts},
+                    status_counts={name: int((own == name).sum()) for name in STATUSES},
                 ),
             )
         )

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize, special
+from scipy import optimize
 
 from spinodal.errors import InputError
 from spinodal.records import STATUSES
@@ -18,19 +18,18 @@ def checked_columns(
     """Times, escaped, x and offset as vectors of one length, or the reason why not."""
     t, names = np.asarray(times, dtype=float), np.asarray(status)
     try:
-        x, offset = (
-            np.broadcast_to(np.asarray(column, dtype=float), t.shape) for column in (x, offset)
-        )
+        along = np.broadcast_to(np.asarray(x, dtype=float), t.shape)
+        known = np.broadcast_to(np.asarray(offset, dtype=float), t.shape)
     except ValueError:
-        x = np.empty(0)
-    if t.ndim != 1 or names.shape != t.shape or x.shape != t.shape:
+        along = known = np.empty(0)
+    if t.ndim != 1 or names.shape != t.shape or along.shape != t.shape:
         raise InputError(
             "Times, statuses, inverse temperatures and offsets must be vectors of one length."
         )
     unknown = sorted(set(names.tolist()) - set(STATUSES))
     if unknown:
         raise InputError(f"Unknown statuses {unknown}; allowed are {list(STATUSES)}.")
-    if not (np.all(t >= 0) and np.all(np.isfinite([t, x, offset])) and np.any(t > 0)):
+    if not (np.all(t >= 0) and np.all(np.isfinite([t, along, known])) and np.any(t > 0)):
         raise InputError(
             "Times must be non-negative, not all zero, and everything finite; found otherwise."
         )
@@ -41,13 +40,19 @@ def checked_columns(
             "watch longer, raise the temperature, or report the one-sided bound of "
             "survival.exponential_rate."
         )
-    return t, escaped, x, np.asarray(offset)
+    return t, escaped, along, known
 
 
 def log_total(t: NDArray[np.float64], exponent: NDArray[np.float64]) -> float:
     """Logarithm of sum t exp(exponent), free of overflow."""
     watched = t > 0
-    return float(special.logsumexp(np.log(t[watched]) + exponent[watched]))
+    return _log_sum(np.log(t[watched]) + exponent[watched])
+
+
+def _log_sum(logs: NDArray[np.float64]) -> float:
+    """ln sum exp; scipy's logsumexp does the same at twenty times the cost on short vectors."""
+    top = logs.max()
+    return float(top + np.log(np.exp(logs - top).sum()))
 
 
 def profile(
@@ -62,16 +67,18 @@ def profile(
     which is convex. Returns the deficit f(b) - min f, the sign of an open side, the best b (None
     where f falls for ever) and the maximal log-likelihood.
     """
-    watched, mean = t > 0, z[escaped].mean()
+    watched, centre = t > 0, z[escaped].mean()
     events, side = int(escaped.sum()), 0.0
+    log_weight, away = np.log(t[watched]) - known[watched], z[watched] - centre
 
     def f(b: float) -> float:
-        return log_total(t, -b * (z - mean) - known)
+        return _log_sum(log_weight - b * away)
 
     def falling(b: float) -> float:
-        """-f'(b): the mean of z - mean z of events, weighted by expected events."""
-        weight = np.log(t[watched]) - b * z[watched] - known[watched]
-        return float(special.softmax(weight) @ (z[watched] - mean))
+        """-f'(b): the mean of `away`, weighted by the events expected of each replica."""
+        logs = log_weight - b * away
+        weight = np.exp(logs - logs.max())
+        return float(weight @ away / weight.sum())
 
     best: float | None = None
     for end, sign in ((z[watched].min(), 1.0), (z[watched].max(), -1.0)):

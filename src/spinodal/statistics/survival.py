@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -47,6 +47,8 @@ def rate_interval(
             "A rate needs a positive exposure and a count of events that is not negative; "
             "give replicas that were watched for some time."
         )
+    if method not in get_args(Method):
+        raise InputError(f"Unknown method {method!r}; allowed are {list(get_args(Method))}.")
     tail, some = (1 - confidence) / 2, np.maximum(d, 1)
     if method == "fixed_events":
         low, high = special.gammaincinv(some, tail), special.gammaincinv(some, 1 - tail)
@@ -54,16 +56,25 @@ def rate_interval(
         low, high = special.gammaincinv(some, tail), special.gammaincinv(d + 1, 1 - tail)
         ratio = (d >= EXACT_BELOW) | (method == "likelihood_ratio")
         if method != "exact":
-            # With x = kE/d the limits solve x - 1 - ln x = q / 2d, so x = -W(-exp(-1 - q/2d)).
             quantile = special.ndtri(1 - tail) ** 2
-            argument = -np.exp(-1 - quantile / (2 * some))
-            low = np.where(ratio, -some * special.lambertw(argument, 0).real, low)
-            high = np.where(ratio, -some * special.lambertw(argument, -1).real, high)
+            low = np.where(ratio, some * _ratio_limit(quantile / (2 * some), 0), low)
+            high = np.where(ratio, some * _ratio_limit(quantile / (2 * some), -1), high)
     none = d == 0
     return (
         np.where(none, 0.0, low) / total,
         np.where(none, -np.log1p(-confidence), high) / total,
     )
+
+
+def _ratio_limit(fall: NDArray[np.float64], branch: int) -> NDArray[np.float64]:
+    """The x below (branch 0) or above (-1) one at which x - 1 - ln x = fall, elementwise."""
+    # x = -W(-exp(-1 - fall)), but where W's branches meet, at x = 1, scipy's loses its digits
+    # (and from 1e9 events on the upper branch altogether): there a series starts Newton's method.
+    near, side = fall < 1e-2, np.where(branch == 0, -1.0, 1.0) * np.sqrt(2 * fall)
+    x = np.where(near, 1 + side + side**2 / 3, -special.lambertw(-np.exp(-1 - fall), branch).real)
+    for _ in range(3):
+        x = np.where(near, x - (x - 1 - np.log1p(x - 1) - fall) * x / (x - 1), x)
+    return x
 
 
 def exponential_rate(
@@ -191,7 +202,9 @@ def kaplan_meier(times: EscapeTimes, *, confidence: float = 0.95) -> SurvivalCur
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # at survival 1 and 0; mended below
         limits = result.confidence_interval(confidence_level=confidence, method="log-log")
-    low, high = limits.low.probabilities.copy(), limits.high.probabilities.copy()
+    # The stubs take the two limits for numbers; they are step functions like `result` itself.
+    low = limits.low.probabilities.copy()  # pyright: ignore[reportAttributeAccessIssue]
+    high = limits.high.probabilities.copy()  # pyright: ignore[reportAttributeAccessIssue]
 
     at_risk = times.status.size - np.searchsorted(np.sort(times.time), at, side="left")
     untouched, empty = survival >= 1, survival <= 0
