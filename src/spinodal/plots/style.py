@@ -19,13 +19,14 @@ GREY = "#7a828c"
 INK = "#1d2329"
 RULE = "#c9ced4"
 PAPER = "#ffffff"
-PALETTE = (BLUE, VERMILLION, GREEN, PURPLE, AMBER, SKY, GREY)
-"""Okabe and Ito's colours, the pale ones darkened until lines read on white."""
+PALETTE = (BLUE, VERMILLION, GREEN, AMBER, SKY, GREY)
+"""Okabe and Ito's colours, the pale ones darkened until lines read on white. Purple is kept for
+what the paper states."""
 
-SIMULATION, THEORY, STATED, CONTROL = BLUE, INK, VERMILLION, GREY
+SIMULATION, THEORY, STATED, CONTROL = BLUE, INK, PURPLE, GREY
 """What was simulated, what theory says, what the paper states, and the control beside it."""
 
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+MARKERS = ("o", "s", "^", "D", "v", "P")
 """One per colour, so that colour is never the only difference."""
 
 

@@ -17,7 +17,7 @@ from spinodal.report.bundle import write_sections
 from spinodal.report.page import AuditRow, Page, Part, RequestRow, html, verdict_counts
 from spinodal.report.progress import Silence
 from spinodal.report.registry import SECTIONS, chosen, digest, requests
-from spinodal.report.section import Section
+from spinodal.report.section import Section, plain
 from spinodal.report.shelf import Effort, Shelf, Task
 from spinodal.storage import RunDirectory
 
@@ -44,8 +44,8 @@ class Outcome:
             "sections": [
                 {
                     "id": section.id,
-                    "title": section.title,
-                    "answer": section.answer,
+                    "title": plain(section.title),
+                    "answer": plain(section.answer),
                     "seconds": section.seconds,
                     "reused": section.id in self.reused,
                 }

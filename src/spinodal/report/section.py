@@ -152,10 +152,10 @@ _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def shown(value: Cell, digits: int = 4) -> str:
-    """A value as the page prints it: `digits` significant digits, None as an en dash.
+    """A value as the page prints it: up to `digits` significant digits, None as an en dash.
 
-    Numbers below 1e-4 or from 1e6 on are written with a power of ten; whole numbers from
-    10,000 on get thousands separators.
+    A number that needs fewer digits is shown with fewer (0.32, not 0.3200). Below 1e-4 and
+    from 1e6 on a power of ten is written; from 10,000 on thousands are separated.
     """
     if value is None:
         return "\N{EN DASH}"
@@ -175,12 +175,19 @@ def _shown_float(value: float, digits: int) -> str:
         return _minus(str(value))
     if value == 0:
         return "0"
+    enough = len(repr(abs(value)).partition("e")[0].replace(".", "").strip("0"))
+    digits = min(digits, max(enough, 1))
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     power = int(exponent)
     if not -4 <= power < 6:
         return _minus(mantissa) + "\N{MULTIPLICATION SIGN}10" + str(power).translate(_SUPERSCRIPTS)
     text = f"{value:,.{max(digits - 1 - power, 0)}f}"
     return _minus(text if abs(value) >= 10_000 else text.replace(",", ""))
+
+
+def plain(text: str) -> str:
+    """A text of the report without its marks, for places that know no emphasis."""
+    return re.sub(r"([_^])\{([^}]+)\}", r"\1\2", re.sub(r"`|\*\*|\*(?=\S)|(?<=\S)\*", "", text))
 
 
 def _minus(text: str) -> str:
