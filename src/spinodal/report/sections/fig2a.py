@@ -149,7 +149,7 @@ def _descents(record: LandscapeRecord) -> Figure:
         ),
         alt=(
             f"Strength against time: starts above {shown(saddle)} settle at {shown(learned)}, "
-            f"those below fall to 0, and the closer to {shown(saddle)} a start is, the longer it waits."
+            f"those below fall to 0; the closer to {shown(saddle)} a start, the longer it waits."
         ),
         draw=lambda canvas: draw_descents(
             [path.times for path in paths],
