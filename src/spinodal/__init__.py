@@ -1,3 +1,87 @@
-"""Metastability in neural-network training: landscapes, escape times, rates, evidence."""
+"""Metastability in neural-network training: landscapes, escape times, rates, evidence.
+
+The names below are resolved when first used, so that importing the package costs nothing.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spinodal.dynamics.checkpoints import Start
+    from spinodal.dynamics.ensemble import Ensemble, Event, Outcome, run
+    from spinodal.dynamics.networks import Network
+    from spinodal.dynamics.tasks import GaussianTask, from_arrays
+    from spinodal.dynamics.updates import Update
+    from spinodal.errors import DamagedFileError, InputError
+    from spinodal.records import EscapeTimes, RateEstimate
+    from spinodal.statistics.escape_laws import arrhenius_fit
+    from spinodal.statistics.survival import exponential_rate, kaplan_meier
+    from spinodal.theory import free_energy, modes, phases, plateau
 
 __version__ = "0.1.0"
+
+_HOME = {
+    # the exact landscape
+    "modes": "spinodal.theory",
+    "phases": "spinodal.theory",
+    "plateau": "spinodal.theory",
+    "free_energy": "spinodal.theory",
+    # simulation: settings in, escape times out
+    "GaussianTask": "spinodal.dynamics.tasks",
+    "from_arrays": "spinodal.dynamics.tasks",
+    "Network": "spinodal.dynamics.networks",
+    "Update": "spinodal.dynamics.updates",
+    "Start": "spinodal.dynamics.checkpoints",
+    "Event": "spinodal.dynamics.ensemble",
+    "Ensemble": "spinodal.dynamics.ensemble",
+    "Outcome": "spinodal.dynamics.ensemble",
+    "run": "spinodal.dynamics.ensemble",
+    # from escape times to rates with intervals
+    "EscapeTimes": "spinodal.records",
+    "RateEstimate": "spinodal.records",
+    "exponential_rate": "spinodal.statistics.survival",
+    "kaplan_meier": "spinodal.statistics.survival",
+    "arrhenius_fit": "spinodal.statistics.escape_laws",
+    # what can go wrong
+    "InputError": "spinodal.errors",
+    "DamagedFileError": "spinodal.errors",
+}
+
+__all__ = [
+    "DamagedFileError",
+    "Ensemble",
+    "EscapeTimes",
+    "Event",
+    "GaussianTask",
+    "InputError",
+    "Network",
+    "Outcome",
+    "RateEstimate",
+    "Start",
+    "Update",
+    "arrhenius_fit",
+    "exponential_rate",
+    "free_energy",
+    "from_arrays",
+    "kaplan_meier",
+    "modes",
+    "phases",
+    "plateau",
+    "run",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Import the home of a public name when it is asked for."""
+    if name not in _HOME:
+        raise AttributeError(f"spinodal has no '{name}'; it offers {', '.join(__all__)}.")
+    if _HOME[name] == "spinodal.theory":
+        return import_module(f"spinodal.theory.{name}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return [*__all__, "__version__"]
