@@ -19,7 +19,7 @@ saturation of the learned feature is left out, a relative error of order strengt
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -510,6 +510,7 @@ def _record(
     literal = [(at, arms.full[key]) for key, at in arms.literal.items()]
     drops = [d.abruptness for d in datasets if d.abruptness is not None]
     shown = _thinned(followed.updates)
+    grid = np.geomspace(0.98 * settings.threshold, 1e-13, 120)
     return SparseGrokkingRecord(
         stated_epochs=settings.stated_epochs,
         threshold=settings.threshold,
@@ -542,19 +543,18 @@ def _record(
         curve_epochs=tuple(followed.updates[shown].tolist()),
         curve_train=_rounded(followed.train[:, shown]),
         curve_test=_rounded(followed.test[:, shown]),
-        **_theory(settings, signal),
+        theory_strengths=tuple(grid.tolist()),
+        theory_epochs=_theory(settings, grid, signal),
     )
 
 
-def _theory(settings: SparseGrokkingSettings, signal: NDArray[np.float64]) -> dict[str, tuple]:
+def _theory(
+    settings: SparseGrokkingSettings, grid: NDArray[np.float64], signal: NDArray[np.float64]
+) -> tuple[tuple[float | None, ...], ...]:
     """The predicted delay as a curve, for the fastest, the median and the slowest data set."""
-    grid = np.geomspace(0.98 * settings.threshold, 1e-13, 120)
     middle = np.sort(signal)[len(signal) // 2]
     curves = [_predicted(settings, grid, g) for g in (signal.max(), middle, signal.min())]
-    return {
-        "theory_strengths": tuple(grid.tolist()),
-        "theory_epochs": tuple(tuple(_value(v) for v in curve) for curve in curves),
-    }
+    return tuple(tuple(_value(v) for v in curve) for curve in curves)
 
 
 def _rows(
@@ -724,7 +724,7 @@ def _ratios(
     }
 
 
-def _paired(what: str, rows: list[tuple[int, float | None, float | None]]) -> PairedDifference:
+def _paired(what: str, rows: Sequence[tuple[int, float | None, float | None]]) -> PairedDifference:
     """Mean and Student interval over data sets of ln(first / second)."""
     logs: dict[int, list[float]] = {}
     for dataset, first, second in rows:
