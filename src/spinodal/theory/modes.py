@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from spinodal.errors import InputError
-from spinodal.theory.roots import Array, depth_root, log_deviations
+from spinodal.theory.roots import Array, depth_root, log_deviations, sum_of_deviations
 
 
 class StationaryPoints(NamedTuple):
@@ -285,8 +285,9 @@ def barrier_back(
     if depth < 3:
         return np.full(eta.shape, np.nan)[()]
     (_, below), above = _deviations(depth, eta, decay, s)
+    total = sum_of_deviations(depth, below, above)
     critical = spinodal_strength(depth, eta, input_variance=s)
-    return 0.5 * (depth - 1) * s * critical**2 * (above - below) * (above + below)
+    return 0.5 * (depth - 1) * s * critical**2 * (above - below) * total
 
 
 def gap(

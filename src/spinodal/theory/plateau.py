@@ -94,9 +94,10 @@ def plateau_time_small(
     t = 1/((L-2) weight_decay) ln[ signal a**(L-2) / (signal a**(L-2) - weight_decay) ]
 
     The time until that flow diverges; it agrees with the exact one up to O(1/signal). Infinite at
-    and below its separatrix (weight_decay / signal) ** (1/(L-2)), a little below the true one. At depth 3,
-    learning rate 0.1, weight decay 0.0025 and signal 0.8 an amplitude of 0.0100, a strength of
-    1e-6, waits 1500 steps.
+    and below its separatrix (weight_decay / signal) ** (1/(L-2)), a little below the true one.
+
+    At depth 3, learning rate 0.1, weight decay 0.0025 and signal 0.8, an amplitude of 0.0100 (a
+    strength of 1e-6) waits 1500 steps.
     """
     depth = checked_depth(depth)
     if depth < 3:

@@ -90,6 +90,33 @@ def log_deviations(depth: int, distance: ArrayLike) -> tuple[Array, Array]:
     return np.where(keep, saddle, edge), np.where(keep, learned, edge)
 
 
+def sum_of_deviations(depth: int, below: ArrayLike, above: ArrayLike) -> Array:
+    """xi_saddle + xi_learned = below + above, without their cancellation near the spinodal.
+
+    There the two are nearly opposite and the sum is of second order. With middle m and half
+    distance h, equal left sides at m - h and m + h say
+
+        atanh(kappa h / (1 - kappa m)) = kappa atanh(h / (1 + m)),
+
+    whose leading terms are subtracted by hand; what is left is a contraction for m.
+    """
+    kappa = (depth - 2) / depth
+    half = 0.5 * (np.asarray(above, dtype=float) - below)
+    close = np.abs(half) < 0.05
+    h = np.where(close, half, 0.0)
+
+    def excess(z: Array) -> Array:
+        """atanh(z)/z - 1 for |z| < 0.1."""
+        x = z * z
+        return x / 3 + x**2 / 5 + x**3 / 7 + x**4 / 9 + x**5 / 11 + x**6 / 13 + x**7 / 15
+
+    m = np.zeros_like(h)
+    for _ in range(8):
+        up, down = 1 + m, 1 - kappa * m
+        m = (down * excess(h / up) - up * excess(kappa * h / down)) / (1 + kappa)
+    return np.where(close, 2 * m, np.asarray(above) + below)[()]
+
+
 def polish(
     equation: Callable[[Array], tuple[Array, Array]], start: Array, low: Array, high: Array
 ) -> Array:
