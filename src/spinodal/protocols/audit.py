@@ -1,0 +1,92 @@
+"""Every quantitative claim of the paper: what is stated, what follows, and the verdict.
+
+The rows live in `audit_rows`, a file per subject. Most are worked out from theory in moments; those
+about long runs read the records of the figures. A verdict is computed from the stated and the
+recomputed value: under altered settings both the value and the verdict follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from spinodal.protocols.audit_rows import (
+    fits,
+    formulas,
+    landscape,
+    noise,
+    predictions,
+    prefactor,
+    scope,
+    sparse,
+    transitions,
+    trapping,
+)
+from spinodal.protocols.audit_rows.bench import Bench, Row
+from spinodal.protocols.audit_rows.row import VERDICTS, AuditRow, Verdict
+from spinodal.protocols.audit_rows.settings import AuditSettings
+from spinodal.protocols.audit_rows.stated import CLAIMS
+
+__all__ = ["NEEDS", "VERDICTS", "AuditRow", "AuditSettings", "Record", "Verdict", "preset", "run"]
+
+NEEDS: tuple[str, ...] = ("fig1a", "fig1b", "fig3")
+"""Sections whose records the audit reads."""
+
+ROWS: dict[str, Row] = {
+    name: row
+    for subject in (
+        formulas,
+        landscape,
+        noise,
+        trapping,
+        sparse,
+        fits,
+        prefactor,
+        transitions,
+        predictions,
+        scope,
+    )
+    for name, row in subject.ROWS.items()
+}
+"""How each row is worked out, by its id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """The audit: one row per claim, in the order of the paper's statements."""
+
+    rows: tuple[AuditRow, ...]
+
+    def __getitem__(self, name: str) -> AuditRow:
+        """The row of this id."""
+        return next(row for row in self.rows if row.id == name)
+
+
+def preset(effort: str) -> AuditSettings:
+    """Settings of the quick or the full reproduction."""
+    if effort == "paper":
+        return AuditSettings(
+            data_sets=400, starts=1000, gradient_samples=16384, shuffling_replicas=512
+        )
+    return AuditSettings()
+
+
+def run(
+    settings: AuditSettings,
+    *,
+    seed: int,
+    workers: int = 1,
+    records: Mapping[str, Any] | None = None,
+    progress: Callable[[float, str], None] | None = None,
+) -> Record:
+    """Work out every row; without the figures' records those on long runs are not checked."""
+    tell = progress or (lambda fraction, text: None)
+    rows = []
+    for number, claim in enumerate(CLAIMS):
+        tell(number / len(CLAIMS), claim.where)
+        bench = Bench(
+            claim=claim, settings=settings, seed=seed, workers=workers, records=records or {}
+        )
+        rows.append(AuditRow.of(claim, ROWS[claim.id](bench)))
+    return Record(rows=tuple(rows))

@@ -1,0 +1,245 @@
+"""Rows on the noise of SGD: its covariance sample by sample, and what shuffling does to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinodal.dynamics import checkpoints, ensemble, updates
+from spinodal.dynamics.ensemble import Ensemble
+from spinodal.dynamics.networks import Network
+from spinodal.dynamics.tasks import GaussianTask, draw
+from spinodal.dynamics.updates import Update
+from spinodal.protocols.audit_rows.bench import Bench, Row
+from spinodal.protocols.audit_rows.row import Finding
+from spinodal.protocols.audit_rows.settings import AuditSettings
+from spinodal.statistics.escape_laws import steepest_slope
+from spinodal.theory import modes
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientNoise:
+    """Covariance of the gradients of single samples at a balanced state of a given rank.
+
+    `dead` is the largest gradient, over all samples, of any weight of an unused hidden unit: the
+    weights that would have to move for the rank to rise.
+    """
+
+    covariance_rank: int
+    weights: int
+    trace: float
+    standard_error: float
+    spread: float | None
+    dead: float
+    samples: int
+
+
+def gradient_noise(settings: AuditSettings, *, rank: int, seed: int) -> GradientNoise | None:
+    """Gradient noise at the phase of this rank, from fresh samples; None where there is none."""
+    s = settings
+    room = len(s.signals) if s.depth == 1 else min(s.width, len(s.signals))
+    strengths = modes.stationary_points(
+        depth=s.depth, signal=np.array(s.ordered), weight_decay=s.weight_decay
+    ).learned[:rank]
+    if rank > room or not np.all(np.isfinite(strengths)):
+        return None
+    network = Network(depth=s.depth, width=s.width)
+    population = draw(_task(s, None), seed=seed, dataset=0)
+    sample = draw(_task(s, s.gradient_samples), seed=seed, dataset=0)
+    outputs, inputs = s.shape
+    lanes = np.zeros(s.gradient_samples, dtype=np.int64)
+    layers = checkpoints.balanced(network, [population], lanes, tuple(map(float, strengths)))
+    products = sample.products.T
+    xx = products[: inputs**2].reshape(inputs, inputs, -1)
+    yx = products[inputs**2 :].reshape(outputs, inputs, -1)
+    gradient = updates.gradients(layers, xx, yx)
+    table = np.concatenate([g.reshape(-1, s.gradient_samples) for g in gradient])
+    centred = table - table.mean(axis=1, keepdims=True)
+    squares = np.sum(centred**2, axis=0)
+    values = np.linalg.svd(centred, compute_uv=False)
+    alive = values[values > 1e-9 * max(values[0], 1e-30)]
+    count = len(squares)
+    return GradientNoise(
+        covariance_rank=len(alive),
+        weights=network.parameters(outputs, inputs),
+        trace=float(squares.sum() / (count - 1)),
+        standard_error=float(squares.std(ddof=1) / np.sqrt(count)),
+        spread=float((alive[0] / alive[-1]) ** 2) if len(alive) else None,
+        dead=_dead(gradient, rank),
+        samples=count,
+    )
+
+
+def constant_temperature(bench: Bench) -> Finding:
+    """Row 6: how many directions the noise has, at every rank."""
+    s = bench.settings
+    found = [_noise(bench, rank) for rank in range(len(s.signals) + 1)]
+    ranks = [None if noise is None else noise.covariance_rank for noise in found]
+    weights = next(noise.weights for noise in found if noise is not None)
+    trap = found[s.trap_rank]
+    isotropic = trap is not None and trap.covariance_rank == weights and (trap.spread or 0) < 2
+    directions = "no phase" if trap is None else f"{trap.covariance_rank} of {weights}"
+    return bench.finding(
+        {"directions with noise at rank 0, 1, ...": ranks, "weights": weights},
+        "reproduces" if isotropic else "wrong",
+        "The noise fills all directions evenly."
+        if isotropic
+        else f"In the trap the noise has {directions} directions, r(inputs + outputs - r) at rank "
+        "r, and is exactly zero in those that raise the rank: the ones an escape needs.",
+        largest_gradient_of_an_unused_unit=[None if n is None else n.dead for n in found],
+        traces=[None if n is None else n.trace for n in found],
+        samples=s.gradient_samples,
+    )
+
+
+def trace_of_the_covariance(bench: Bench) -> Finding:
+    """Row 21: the trace that the fitted barrier needs, and the trace that there is."""
+    s = bench.settings
+    barrier = bench.stated["barrier"]
+    slope = bench.call(
+        steepest_slope, s.sweep_learning_rates, longest_time=s.sweep_epochs, shortest_time=1.0
+    )
+    needed = slope / (barrier * s.batch_size)
+    noise = _noise(bench, s.trap_rank)
+    if noise is None:
+        return bench.without_saddle()
+    high = noise.trace + 1.96 * noise.standard_error
+    low = noise.trace - 1.96 * noise.standard_error
+    possible = low <= needed
+    return bench.finding(
+        {"largest C that the sweep allows": needed, "trace of the covariance": noise.trace},
+        "not checked" if possible else "cannot be derived",
+        "The sweep allows such a trace; the fit itself cannot be repeated without C."
+        if possible
+        else "C is not given; runs of this length allow ln tau to change so little that C would "
+        f"have to be below {needed:.1e}, while the trace is {noise.trace:.2f}: a factor of "
+        f"{noise.trace / needed:.0f}.",
+        interval_of_the_trace=(low, high),
+        samples=noise.samples,
+        change_of_ln_tau_predicted_over_the_sweep=barrier
+        * s.batch_size
+        * noise.trace
+        * np.ptp(1 / np.array(s.sweep_learning_rates)),
+    )
+
+
+def noise_proportional_to_loss(bench: Bench) -> Finding:
+    """Row 31: the premise of the correction, without its consequences."""
+    noise = _noise(bench, 0)
+    return bench.finding(
+        None,
+        "not checked",
+        "Its premise, noise proportional to loss times Hessian, fails in the trivial state (no "
+        "noise, Hessian beta); what the corrected law predicts waits for theory/quasipotential.py.",
+        trace_of_the_covariance_in_the_trivial_state=None if noise is None else noise.trace,
+        loss_there=0.5 * bench.settings.shape[0],
+    )
+
+
+def shuffled_epochs(bench: Bench) -> Finding:
+    """Row 38: one linear weight of curvature beta, trained with shuffled and independent batches.
+
+    The variance over replicas at the end of an epoch is compared; one data set, whose batch noise
+    both kinds of batches share.
+    """
+    s = bench.settings
+    epoch = s.samples // s.batch_size
+    if epoch < 2 or s.learning_rate * s.weight_decay >= 1:
+        return bench.finding(
+            None, "cannot be derived", "There is no minibatch noise with one batch per epoch."
+        )
+    # Depth 1: curvature h = input variance; 4 relaxation times from the minimum suffice.
+    curvature = s.weight_decay
+    signal = 0.5 * curvature
+    task = GaussianTask(signals=(signal,), input_covariance=((curvature,),), samples=s.samples)
+    settled = int(np.ceil(4 / (s.learning_rate * curvature * epoch))) * epoch
+    variance, mean = {}, {}
+    for sampling in ("shuffled", "replacement"):
+        outcome = bench.call(
+            final_weights, task, sampling, s, settled, seed=bench.seed, workers=bench.workers
+        )
+        variance[sampling], mean[sampling] = float(outcome.var(ddof=1)), float(outcome.mean())
+    ratio = variance["shuffled"] / variance["replacement"]
+    # Two variances of n normal values: ln ratio has standard error 2 / sqrt(n - 1).
+    room = np.exp(1.96 * 2 / np.sqrt(s.shuffling_replicas - 1))
+    predicted = (
+        (s.learning_rate * curvature) ** 2 * (epoch**2 - 1) / 12 * s.samples / (s.samples - 1)
+    )
+    proportional = ratio * room >= 1
+    return bench.finding(
+        {"noise relative to independent batches": ratio},
+        "reproduces" if proportional else "wrong",
+        "Shuffled batches make as much noise as independent ones."
+        if proportional
+        else "Within a shuffled epoch the errors of the batches cancel: the slow noise is this "
+        "small fraction of lr/B and falls as lr^{3}.",
+        interval=(ratio / room, ratio * room),
+        leading_order=predicted,
+        replicas=s.shuffling_replicas,
+        steps=settled,
+    )
+
+
+def final_weights(
+    task: GaussianTask, sampling: str, s: AuditSettings, steps: int, *, seed: int, workers: int
+) -> NDArray[np.float64]:
+    """Weights of one-layer networks, trained by SGD from the minimum, at the end of an epoch."""
+    data = draw(task, seed=seed, dataset=0)
+    start = float(data.train.yx[0, 0] / data.train.xx[0, 0])
+    trained = Ensemble(
+        task=task,
+        network=Network(depth=1, width=1),
+        update=Update.model_validate(
+            {
+                "learning_rate": s.learning_rate,
+                "weight_decay": 0.0,
+                "sampling": sampling,
+                "batch_size": s.batch_size,
+            }
+        ),
+        start=checkpoints.Start(kind="balanced", strengths=(start,)),
+        steps=steps,
+        check_every=steps,
+    )
+    outcome = ensemble.run(trained, seed=seed, replicas=s.shuffling_replicas, workers=workers)
+    return outcome.strengths[:, 0]
+
+
+def _noise(bench: Bench, rank: int) -> GradientNoise | None:
+    bench.note(gradient_noise, "settings", rank=str(rank), seed=str(bench.seed))
+    return gradient_noise(bench.settings, rank=rank, seed=bench.seed)
+
+
+def _task(s: AuditSettings, samples: int | None) -> GaussianTask:
+    """The task; signals of 1 and more need outputs of more than unit variance."""
+    variance = 1.0 if max(s.signals) < 1 else 1.25 * max(s.signals) ** 2
+    outputs = s.shape[0]
+    covariance = None if variance == 1 else tuple(map(tuple, variance * np.eye(outputs)))
+    return GaussianTask(
+        signals=s.ordered,
+        inputs=s.inputs,
+        outputs=s.outputs,
+        output_covariance=covariance,
+        samples=samples,
+    )
+
+
+def _dead(gradient: list[NDArray[np.floating]], rank: int) -> float:
+    """Largest gradient of a weight into or out of a hidden unit beyond the first `rank`."""
+    largest = 0.0
+    for number, layer in enumerate(gradient):
+        size = np.abs(layer).max(axis=-1)
+        into = size[rank:] if number < len(gradient) - 1 else size[:0]
+        out = size[:, rank:] if number > 0 else size[:, :0]
+        largest = max(largest, float(into.max(initial=0)), float(out.max(initial=0)))
+    return largest
+
+
+ROWS: dict[str, Row] = {
+    "row-06": constant_temperature,
+    "row-21": trace_of_the_covariance,
+    "row-31": noise_proportional_to_loss,
+    "row-38": shuffled_epochs,
+}
