@@ -1,0 +1,128 @@
+"""What the commands do once their words are understood: validate, make one call, print."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from spinodal.errors import InputError
+
+
+def reproduce(
+    *,
+    only: Sequence[str] | None,
+    effort: Any,
+    seed: Any,
+    threads: Any,
+    out: str,
+    as_json: bool,
+) -> None:
+    """Recompute sections into a directory and say what was found."""
+    from spinodal.report.progress import progress
+    from spinodal.report.reproduce import reproduce as run
+    from spinodal.report.section import plain
+    from spinodal.report.shelf import Task
+
+    task = Task(effort=effort, seed=seed, threads=_cores() if threads is None else threads)
+    if not out.strip():
+        raise InputError("--out needs the name of a directory, got an empty one.")
+    outcome = run(
+        only=only,
+        effort=task.effort,
+        seed=task.seed,
+        workers=task.threads,
+        out=out,
+        progress=progress(),
+    )
+    if as_json:
+        return _print_json(outcome.summary())
+    console = Console(highlight=False, soft_wrap=True)
+    for section in outcome.sections:
+        console.print(f"{section.id:<6} {plain(section.answer)}", markup=False)
+    if outcome.audit:
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in outcome.audit.items())
+        console.print(f"audit: {counts}", markup=False)
+    for note in outcome.notes:
+        console.print(plain(note), markup=False)
+    console.print(f"The report is {outcome.out / 'report.html'}", markup=False)
+    return None
+
+
+def atlas(
+    *,
+    depth: Any,
+    width: Any,
+    signals: Any,
+    weight_decay: Any,
+    temperature: Any,
+    as_json: bool,
+) -> None:
+    """Print the modes and phases of a network."""
+    from spinodal.protocols.atlas import CONVENTION, AtlasSettings
+    from spinodal.protocols.atlas import atlas as compute
+
+    settings = AtlasSettings(
+        depth=depth,
+        width=width,
+        signals=signals,
+        weight_decay=weight_decay,
+        temperature=temperature,
+    )
+    found = compute(settings).as_dict()
+    if as_json:
+        return _print_json(found)
+    console = Console(highlight=False)
+    # Modes side by side keep the table readable where the terminal is narrow.
+    for start in range(0, len(found["modes"]), 4):
+        console.print(_sideways(found["modes"][start : start + 4]))
+    console.print(_upright(found["phases"]))
+    console.print(CONVENTION, style="dim", markup=False)
+    return None
+
+
+def _sideways(rows: Sequence[dict[str, Any]]) -> Table:
+    """One column for each row, one line for each key."""
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column()
+    for _ in rows:
+        table.add_column(justify="right")
+    for key in rows[0]:
+        table.add_row(key.replace("_", " "), *(_cell(row[key]) for row in rows))
+    return table
+
+
+def _upright(rows: Sequence[dict[str, Any]]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for key in rows[0]:
+        table.add_column(key.replace("_", " "), justify="right")
+    for row in rows:
+        table.add_row(*(_cell(value) for value in row.values()))
+    return table
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
+
+
+def _print_json(document: Any) -> None:
+    """Exactly one document; numbers that are none must have become null before."""
+    json.dump(document, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def _cores() -> int:
+    """The processor cores this process may use."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS or Windows
+        return os.cpu_count() or 1

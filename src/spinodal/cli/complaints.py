@@ -1,0 +1,123 @@
+"""Mistakes on the command line as one sentence: what is wrong, given, allowed, what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from cyclopts import App, CycloptsError
+from cyclopts.exceptions import (
+    MissingArgumentError,
+    RepeatArgumentError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
+
+_RULES = {
+    "greater_than": "must be greater than {gt}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be at most {le}",
+    "int_parsing": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "int_type": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "literal_error": "must be {expected}",
+    "too_short": "needs at least {min_length} value",
+    "too_long": "takes at most {max_length} values",
+}
+
+
+def about_arguments(problem: CycloptsError, app: App, tokens: Sequence[str]) -> str:
+    """What is wrong with the words of a command line."""
+    commands = sorted(name for name in app if not name.startswith("-"))
+    command = next((token for token in tokens if not token.startswith("-")), "")
+    if command not in commands:
+        return _unknown("command", tokens[0], commands, hint="spinodal --help")
+    options = _options(app, command)
+    hint = f"spinodal {command} --help"
+    given = [token.partition("=")[0] for token in tokens if token.startswith("--")]
+    unknown = [option for option in given if option not in options]
+    if unknown or isinstance(problem, UnknownOptionError):
+        name = unknown[0] if unknown else next(t for t in tokens if t.startswith("-"))
+        return _unknown("option", name, options, hint=hint)
+    if isinstance(problem, MissingArgumentError):
+        option = problem.argument.name if problem.argument is not None else "An option"
+        wants = "needs a value" if option in given else "is required and missing"
+        return f"{option} {wants}; `{hint}` explains all options."
+    if isinstance(problem, RepeatArgumentError):
+        twice = next((option for option in given if given.count(option) > 1), "An option")
+        return f"{twice} was given more than once; give it once."
+    if isinstance(problem, UnusedCliTokensError | UnknownCommandError):
+        extra = [token for token in tokens[1:] if not token.startswith("-")]
+        return f"{_quoted(extra[0])} belongs to no option of `spinodal {command}`; see `{hint}`."
+    return f"{' '.join(str(problem).split())} See `{hint}`."
+
+
+def about_settings(problem: ValidationError) -> str:
+    """What is wrong with the values of a command's settings."""
+    told = []
+    errors = problem.errors(include_url=False)
+    partly = {error["loc"][0] for error in errors if len(error["loc"]) > 1}
+    for error in errors:
+        if len(error["loc"]) == 1 and error["loc"][0] in partly:
+            continue  # a list is called too short when its only value is wrong
+        place = [part for part in error["loc"] if isinstance(part, str | int)]
+        option = "--" + str(place[0]).replace("_", "-") if place else "The settings"
+        if len(place) > 1 and isinstance(place[1], int):
+            option += f" (value {place[1] + 1})"
+        told.append(f"{option} {_rule(error)}, got {_quoted(error['input'])}")
+    return "; ".join(told) + "."
+
+
+def about_files(problem: OSError) -> str:
+    """What the operating system refused."""
+    reason = (problem.strerror or str(problem)).lower()
+    if problem.filename is None:
+        return f"The output cannot be written: {reason}."
+    return f"{problem.filename} cannot be used: {reason}."
+
+
+def _rule(error: Any) -> str:
+    context = error.get("ctx", {})
+    template = _RULES.get(error["type"])
+    if template is None:
+        return f"is refused ({error['msg']})"
+    rule = template.format_map({key: _bound(value) for key, value in context.items()})
+    if error["type"] == "literal_error":
+        allowed = [word for word in str(context["expected"]).split("'") if word.isidentifier()]
+        rule += _did_you_mean(str(error["input"]), allowed)
+    return rule
+
+
+def _bound(value: Any) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _options(app: App, command: str) -> list[str]:
+    arguments = app[command].assemble_argument_collection()
+    return [name for argument in arguments for name in argument.names] + ["--help"]
+
+
+def _unknown(what: str, name: str, known: Sequence[str], *, hint: str) -> str:
+    return (
+        f"There is no {what} {_quoted(name)}{_did_you_mean(name, known)}; the {what}s are "
+        f"{', '.join(known)}, and `{hint}` explains them."
+    )
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    close = get_close_matches(name.lower().replace("_", "-"), list(known), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _quoted(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:50] + "..." + text[-7:]

@@ -1,0 +1,159 @@
+"""Arguments in, one call, text or JSON out.
+
+Values arrive as text and are validated by the settings of the command, so that the command line
+and Python refuse the same things in the same words. Whatever a command needs is imported inside
+it: `spinodal --help` answers before NumPy could be loaded.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+from cyclopts import App, CycloptsError, Parameter
+
+import spinodal
+from spinodal.cli import complaints
+from spinodal.cli.interruption import Interrupted, interruptible
+from spinodal.errors import DamagedFileError, InputError
+
+app = App(
+    name="spinodal",
+    version=spinodal.__version__,
+    help="Metastability in neural-network training: landscapes, experiments, evidence.",
+)
+
+Number = Annotated[str, Parameter(metavar="NUMBER")]
+Count = Annotated[str, Parameter(metavar="N")]
+Switch = Annotated[bool, Parameter(negative="", show_default=False)]
+
+
+@app.command
+def reproduce(
+    *,
+    only: Annotated[
+        list[str] | None, Parameter(consume_multiple=True, negative="", metavar="SECTION")
+    ] = None,
+    effort: Annotated[str, Parameter(metavar="quick|paper")] = "quick",
+    seed: Count = "42",
+    threads: Count | None = None,
+    out: Annotated[str, Parameter(metavar="DIR")] = "reproduction",
+    json: Switch = False,
+) -> None:
+    """Recompute the paper's figures and audit its claims, into one offline page.
+
+    The same command again continues where it was interrupted; `--only` adds to a directory of
+    the same effort and seed.
+
+    Parameters
+    ----------
+    only
+        Sections to compute, by commas or blanks: fig1a, fig1b, fig2a, fig2b, fig3, fig4, audit.
+    effort
+        `quick` takes minutes, `paper` the paper's own sizes.
+    seed
+        Everything random follows from it; results are the same for any number of threads.
+    threads
+        How many processor cores to use; all by default.
+    out
+        Directory of the page, its figures, tables and records.
+    json
+        Print one JSON document to standard output.
+    """
+    from spinodal.cli import commands
+
+    commands.reproduce(
+        only=_split(only), effort=effort, seed=seed, threads=threads, out=out, as_json=json
+    )
+
+
+@app.command
+def atlas(
+    *,
+    depth: Count,
+    width: Count,
+    signals: Annotated[list[str], Parameter(consume_multiple=True, negative="", metavar="NUMBER")],
+    weight_decay: Number,
+    temperature: Number | None = None,
+    json: Switch = False,
+) -> None:
+    """Every mode and every phase of a deep linear network, exactly.
+
+    Parameters
+    ----------
+    depth
+        Layers of weights.
+    width
+        Hidden units of each layer.
+    signals
+        Singular values of the input-output covariance, in any order: 0.9 0.8.
+    weight_decay
+        Of every layer, in the convention that the table states.
+    temperature
+        Of additive noise; adds free-energy barriers and the mean time to learn each mode.
+    json
+        Print one JSON document to standard output.
+    """
+    from spinodal.cli import commands
+
+    commands.atlas(
+        depth=depth,
+        width=width,
+        signals=_split(signals),
+        weight_decay=weight_decay,
+        temperature=temperature,
+        as_json=json,
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit status is 0, 2 (wrong input), 3 (damaged file) or 128 + signal."""
+    tokens = list(sys.argv[1:] if argv is None else argv)
+    try:
+        with interruptible():
+            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+            sys.stdout.flush()
+    except CycloptsError as problem:
+        return _complain(complaints.about_arguments(problem, app, tokens), 2)
+    except InputError as problem:
+        return _complain(str(problem), 2)
+    except ValueError as problem:
+        from pydantic import ValidationError  # too slow to load for --help
+
+        if not isinstance(problem, ValidationError):
+            raise
+        return _complain(complaints.about_settings(problem), 2)
+    except DamagedFileError as problem:
+        return _complain(str(problem), 3)
+    except BrokenPipeError:
+        return _hang_up()
+    except OSError as problem:
+        _hang_up()
+        return _complain(complaints.about_files(problem), 2)
+    except Interrupted as interrupt:
+        return interrupt.leave()
+    return 0
+
+
+def _split(values: list[str] | None) -> list[str] | None:
+    """Lists may be written with commas or blanks: 0.9,0.8 as well as 0.9 0.8."""
+    if values is None:
+        return None
+    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+
+
+def _complain(sentence: str, status: int) -> int:
+    print(f"spinodal: {sentence}", file=sys.stderr)
+    return status
+
+
+def _hang_up() -> int:
+    """Whoever read our output has gone or has no room: say nothing more to them, not even at exit.
+
+    The status is that of a program stopped by SIGPIPE.
+    """
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
+    return 141
