@@ -105,7 +105,7 @@ class ModeSummary:
 
     The spread: mean and standard deviation (with its standard error) of the predicted transition
     over `spectra` samples; `spread_signals_only` is the deviation when only the singular values of
-    Sigma_yx are taken and Sigma_xx = I is assumed. `stated_z` is (stated - spread mean) / deviation.
+    Sigma_yx are taken and Sigma_xx = I is assumed. `stated_z` is (stated - mean) / deviation.
     """
 
     mode: int
