@@ -43,6 +43,7 @@ from spinodal.records import Settings
 from spinodal.statistics.proportion import escape_probability
 from spinodal.statistics.transitions import transitions
 from spinodal.theory.finite_data import empirical_spinodals, stationary_rank
+from spinodal.theory.plateau import plateau_time_small
 
 Progress = Callable[[float, str], None] | None
 
@@ -255,14 +256,14 @@ def growth_time(
     start: ArrayLike, end: ArrayLike, *, depth: int, signal: ArrayLike, weight_decay: float
 ) -> NDArray[np.float64]:
     """Noise-free time for a small strength to grow from `start` to `end`; infinite if it decays."""
-    b0, b1 = (
-        weight_decay / np.maximum(np.asarray(s, float), 1e-300) ** ((depth - 2) / depth)
-        for s in (start, end)
+    mode = {"depth": depth, "signal": signal, "weight_decay": weight_decay}
+    begin, goal = (
+        plateau_time_small(amplitude=np.maximum(x, 1e-300) ** (1 / depth), **mode)
+        for x in (start, end)
     )
-    grows = np.asarray(signal) > b0
-    ratio = (np.asarray(signal) - b1) / np.where(grows, np.asarray(signal) - b0, 1.0)
-    time = np.log(np.where(grows, ratio, 1.0)) / ((depth - 2) * weight_decay)
-    return np.where(grows, np.maximum(time, 0.0), np.inf)
+    # Both are times until the same divergence, so that the difference is the time in between.
+    later = np.where(np.isfinite(goal), goal, 0.0)
+    return np.maximum(begin - later, 0.0)
 
 
 def residual_for_time(
