@@ -30,7 +30,7 @@ from spinodal.protocols.audit_rows.stated import CLAIMS
 
 __all__ = ["NEEDS", "VERDICTS", "AuditRow", "AuditSettings", "Record", "Verdict", "preset", "run"]
 
-NEEDS: tuple[str, ...] = ("fig1a", "fig1b", "fig3")
+NEEDS: tuple[str, ...] = ("fig1a", "fig1b", "fig2b", "fig3")
 """Sections whose records the audit reads."""
 
 ROWS: dict[str, Row] = {

@@ -25,6 +25,18 @@ class Mode(TypedDict):
     weight_decay: Any
 
 
+NETWORK = ("depth", "width", "inputs", "outputs", "signals")
+"""Settings on which every figure depends."""
+
+OWN: dict[str, tuple[str, ...]] = {
+    "fig1a": ("learning_rate", "batch_size", "samples"),
+    "fig1b": tuple(name for name in AuditSettings.model_fields if name.startswith("sparse_")),
+    "fig2b": ("batch_size", "samples", "sweep_learning_rates"),
+    "fig3": ("learning_rate", "batch_size", "samples"),
+}
+"""Settings on which single figures depend; the weight decay is compared where it is read."""
+
+
 @dataclass(kw_only=True)
 class Bench:
     """What a row may use. Values reach the row through `call`, which notes where they came from."""
@@ -70,9 +82,18 @@ class Bench:
 
     @property
     def has_saddle(self) -> bool:
-        """Whether a barrier stands between the trap and the next rank at all."""
+        """Whether a barrier stands between the trap and a next rank that the layers let through."""
         points = modes.stationary_points(**self.mode())
-        return bool(np.isfinite(points.saddle))
+        return bool(np.isfinite(points.saddle)) and self.settings.trap_rank < self.settings.width
+
+    def record(self, section: str) -> Any | None:
+        """The record of a figure, if it is at hand and the audit has the figure's settings.
+
+        Figures are computed at the paper's settings: under altered ones they say nothing.
+        """
+        paper = AuditSettings()
+        same = self.settings.same(paper, NETWORK) and self.settings.same(paper, OWN[section])
+        return self.records.get(section) if same else None
 
     def random_modes(self, count: int = 50) -> Iterator[Mode]:
         """Random features below their spinodal, depth 3 to 8, the same in every audit."""

@@ -11,17 +11,13 @@ from numpy.typing import ArrayLike, NDArray
 Array = NDArray[np.float64]
 
 
-def price_1(strength: ArrayLike, *, depth: int, weight_decay: ArrayLike) -> Array:
-    """Regulariser of equation (1): weight_decay / 2 * strength**k."""
-    return 0.5 * np.asarray(weight_decay) * np.asarray(strength, dtype=float) ** (2 / depth)
-
-
 def stationarity_2(
     strength: ArrayLike, *, depth: int, signal: ArrayLike, weight_decay: ArrayLike
 ) -> Array:
     """Left side of equation (2): strength - signal + weight_decay * strength**(k - 1)."""
     strength = np.asarray(strength, dtype=float)
-    return strength - signal + np.asarray(weight_decay) * strength ** (2 / depth - 1)
+    force = np.asarray(weight_decay, dtype=float) * np.power(strength, 2 / depth - 1)
+    return np.asarray(strength - np.asarray(signal) + force)
 
 
 def critical_strength_3(*, depth: int, signal: ArrayLike) -> Array:

@@ -81,7 +81,8 @@ def two_figures(bench: Bench) -> Finding:
     at_fastest, at_figure_1 = slope / rates.max(), slope / s.learning_rate
     stated = bench.stated["epochs at lr 0.08"]
     together = s.sweep_epochs / stated
-    tied = float(np.log(together) / (1 / rates.min() - 1 / s.learning_rate))
+    span = 1 / rates.min() - 1 / s.learning_rate
+    within = float(np.exp(np.log(together) * np.ptp(1 / rates) / span)) if span > 0 else None
     inconsistent = at_figure_1 < 1
     return bench.finding(
         {
@@ -98,7 +99,7 @@ def two_figures(bench: Bench) -> Finding:
             else ", which leaves room for activation."
         ),
         range_of_tau_if_both_figures_hold=together,
-        range_of_tau_within_the_sweep_if_both_hold=float(np.exp(tied * np.ptp(1 / rates))),
+        range_of_tau_within_the_sweep_if_both_hold=within,
     )
 
 

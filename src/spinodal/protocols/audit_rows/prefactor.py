@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spinodal.protocols.audit_rows import equations
 from spinodal.protocols.audit_rows.bench import Bench, Row
 from spinodal.protocols.audit_rows.compare import SAME
+from spinodal.protocols.audit_rows.readings import heated
 from spinodal.protocols.audit_rows.row import Finding
 from spinodal.theory import curvature, free_energy, modes
 from spinodal.theory.curvature import Choice, Level
@@ -174,7 +175,8 @@ def entropy_raises_the_barrier(bench: Bench) -> Finding:
     ]
     slope = (logs[1] - logs[0]) / (1 / (0.98 * temperature) - 1 / temperature)
     effective = temperature * logs[0]
-    raised = slope > barrier
+    seen = heated(bench)
+    raised = slope > barrier or any((run.low or 0) > 1 for run in seen)
     return bench.finding(
         {
             "apparent barrier over barrier (slope)": slope / barrier,
@@ -190,6 +192,7 @@ def entropy_raises_the_barrier(bench: Bench) -> Finding:
         temperature=temperature,
         thermal_spinodal=limit,
         ln_tau=logs[0],
+        measured=tuple(map(str, seen)) or None,
     )
 
 
@@ -197,9 +200,10 @@ def _spectra(bench: Bench) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
     """Spectra of the trap and of the saddle beyond it."""
     s = bench.settings
     rest = len(s.signals) - s.trap_rank - 1
-    held: list[Choice] = ["learned"] * s.trap_rank
-    trap: list[Choice] = [*held, *["trivial"] * (rest + 1)]
-    top: list[Choice] = [*held, "saddle", *["trivial"] * rest]
+    held: tuple[Choice, ...] = ("learned",) * s.trap_rank
+    left: tuple[Choice, ...] = ("trivial",) * rest
+    trap: tuple[Choice, ...] = (*held, "trivial", *left)
+    top: tuple[Choice, ...] = (*held, "saddle", *left)
     found = [
         bench.call(
             curvature.hessian_spectrum,

@@ -2,41 +2,140 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+from spinodal.protocols.audit_rows.bench import Bench
+from spinodal.statistics.proportion import Proportion
 
 
 @dataclass(frozen=True, kw_only=True)
 class Watched:
-    """Trapped runs under SGD: how many escaped, how long they were watched, in how many epochs."""
+    """Runs of one start under minibatch SGD, and the same runs without noise.
+
+    `exposure` is counted in epochs, all runs together; `median` is None where it was not reached.
+    `rate_bound` is the upper limit of the escape rate per epoch.
+    """
 
     escaped: int
     trials: int
-    data_sets: int
+    fraction: Proportion
+    data_sets: Proportion
     epochs: float
     exposure: float
     median: float | None
+    rate_bound: float
+    by_test_error: int
+    without_noise: int
+    trials_without_noise: int
+    largest_strength: float
 
     @property
     def evidence(self) -> dict[str, Any]:
-        """Counts as evidence of a row."""
+        """Counts and intervals as evidence of a row."""
         return {
-            "escapes": f"{self.escaped} of {self.trials}",
-            "data_sets": self.data_sets,
-            "epochs_watched": self.epochs,
+            "escapes": f"{self.escaped} of {self.trials} runs",
+            "data sets with an escape": f"{self.data_sets.events} of {self.data_sets.trials}",
+            "upper bound of the fraction of runs": self.fraction.high,
+            "upper bound of the fraction of data sets": self.data_sets.high,
+            "upper bound of the rate per epoch": self.rate_bound,
+            "epochs watched": self.epochs,
+            "epochs watched, all runs": self.exposure,
+            "escapes by the paper's rule on the test error": self.by_test_error,
+            "escapes of the noise-off twins": f"{self.without_noise} of "
+            f"{self.trials_without_noise}",
+            "largest strength of the missing feature at the end": self.largest_strength,
         }
 
     def __str__(self) -> str:
         """The counts in words."""
-        return f"{self.escaped} of {self.trials} in {self.epochs:g} epochs"
+        return f"{self.escaped} of {self.trials} runs of {self.epochs:g} epochs"
 
 
-def trap_escapes(records: Mapping[str, Any], rank: int = 1) -> Watched | None:
-    """SGD from the converged checkpoint of this rank, figure 1a; None without a record."""
-    return None
+def watched(bench: Bench, start: Literal["random", "rank 1", "trivial"]) -> Watched | None:
+    """One start of figure 1a at the weight decay of the audit; None where it was not run."""
+    record = _part(bench.record("fig1a"), "arms")
+    if record is None:
+        return None
+    wanted = (start, bench.settings.weight_decay)
+    arm = next((arm for arm in record.arms if (arm.start, arm.weight_decay) == wanted), None)
+    if arm is None:
+        return None
+    seen = arm.by_strength
+    return Watched(
+        escaped=seen.escapes,
+        trials=seen.trials,
+        fraction=seen.fraction,
+        data_sets=seen.datasets,
+        epochs=float(arm.epochs),
+        exposure=seen.rate.exposure / record.epoch_time,
+        median=seen.median_epochs.value,
+        rate_bound=seen.rate_per_epoch_high,
+        by_test_error=arm.by_test_error.escapes,
+        without_noise=arm.noise_off.escapes,
+        trials_without_noise=arm.noise_off.trials,
+        largest_strength=arm.next_strength_end,
+    )
 
 
-def langevin_stages(records: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Staged escape under additive noise, figure 1a; None without a record."""
-    return None
+def trap_escapes(bench: Bench) -> Watched | None:
+    """The trap whose escape the paper studies."""
+    return watched(bench, "rank 1" if bench.settings.trap_rank else "trivial")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heated:
+    """Escapes under additive noise of known temperature at one width, and the fitted slope.
+
+    `slope`, `low` and `high` belong to ln tau against 1/T, relative to the barrier of the loss.
+    """
+
+    width: int
+    escaped: int
+    trials: int
+    slope: float | None
+    low: float | None
+    high: float | None
+    verdict: str
+
+    def __str__(self) -> str:
+        """The slope in words."""
+        limits = ", ".join("-" if x is None else f"{x:.2f}" for x in (self.low, self.high))
+        slope = "-" if self.slope is None else f"{self.slope:.2f}"
+        return (
+            f"width {self.width}: slope {slope} [{limits}] of the barrier, "
+            f"{self.escaped} of {self.trials} escaped"
+        )
+
+
+def heated(bench: Bench) -> tuple[Heated, ...]:
+    """The Langevin runs of figure 2b, width by width; empty where they were not run."""
+    record = bench.record("fig2b")
+    if record is None or record.weight_decay != bench.settings.weight_decay:
+        return ()
+    found = []
+    for width in record.langevin:
+        low, high = (
+            None if limit is None else limit / width.barrier
+            for limit in (width.raw.low, width.raw.high)
+        )
+        found.append(
+            Heated(
+                width=width.width,
+                escaped=sum(point.escapes for point in width.points),
+                trials=sum(point.replicas for point in width.points),
+                slope=None if width.raw.value is None else width.raw.value / width.barrier,
+                low=low,
+                high=high,
+                verdict=width.verdict,
+            )
+        )
+    return tuple(found)
+
+
+def _part(record: Any, name: str) -> Any:
+    """The record itself, or the part of it, that has an attribute of this name."""
+    if record is None or hasattr(record, name):
+        return record
+    parts = [getattr(record, f.name) for f in fields(record)] if is_dataclass(record) else []
+    return next((part for part in parts if hasattr(part, name)), None)

@@ -7,7 +7,7 @@ import numpy as np
 from spinodal.dynamics.tasks import GaussianTask
 from spinodal.protocols.audit_rows.bench import Bench, Row
 from spinodal.protocols.audit_rows.noise import gradient_noise
-from spinodal.protocols.audit_rows.readings import trap_escapes
+from spinodal.protocols.audit_rows.readings import Watched, trap_escapes
 from spinodal.protocols.audit_rows.row import Finding
 
 
@@ -48,7 +48,7 @@ def uncited(bench: Bench) -> Finding:
     s = bench.settings
     noise = gradient_noise(s, rank=s.trap_rank, seed=bench.seed)
     bench.note(gradient_noise, "settings", rank=str(s.trap_rank), seed=str(bench.seed))
-    seen = trap_escapes(bench.records)
+    seen = trap_escapes(bench)
     if noise is None:
         return bench.without_saddle()
     holds = noise.dead == 0 and (seen is None or seen.escaped == 0)
@@ -59,20 +59,15 @@ def uncited(bench: Bench) -> Finding:
         },
         "inconsistent" if holds else "reproduces",
         "The listed theorem (rank never rises under SGD) contradicts the central claim and holds "
-        "here"
-        + (
-            ": no sample pushes an unused unit"
-            + (
-                "."
-                if seen is None
-                else f", and of {seen.trials} trapped runs {seen.escaped} escaped."
-            )
-            if holds
-            else "not: unused units are pushed."
-        ),
+        "here" + (_here(seen) if holds else "not: unused units are pushed."),
         samples=noise.samples,
         **({} if seen is None else seen.evidence),
     )
+
+
+def _here(seen: Watched | None) -> str:
+    pushed = ": no sample pushes an unused unit"
+    return f"{pushed}." if seen is None else f"{pushed}, and {seen} escaped."
 
 
 ROWS: dict[str, Row] = {"row-44": activations, "row-45": bayes_floor, "row-46": uncited}

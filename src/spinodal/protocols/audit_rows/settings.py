@@ -17,7 +17,7 @@ class AuditSettings(Settings):
     `data_sets`, `starts`, `gradient_samples` and `shuffling_replicas` say how much is simulated.
     """
 
-    depth: PositiveInt = 3
+    depth: int = Field(default=3, ge=2)
     width: PositiveInt = 10
     inputs: PositiveInt | None = None
     outputs: PositiveInt | None = None
@@ -55,6 +55,10 @@ class AuditSettings(Settings):
                     f"{len(self.signals)} signals need at least as many {name}, got {size}."
                 )
         return self
+
+    def same(self, other: AuditSettings, names: tuple[str, ...]) -> bool:
+        """Whether both have equal values under these names."""
+        return all(getattr(self, name) == getattr(other, name) for name in names)
 
     @property
     def shape(self) -> tuple[int, int]:

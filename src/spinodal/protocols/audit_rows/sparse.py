@@ -28,8 +28,8 @@ def batches_of_the_sparse_run(bench: Bench) -> Finding:
     )
     noisy = s.sparse_samples > s.sparse_batch_size
     arithmetic = agrees(bench.stated["share of the pool"], share)
-    evidence = {}
-    record = bench.records.get("fig1b")
+    evidence: dict[str, object] = {}
+    record = bench.record("fig1b")
     if record is not None:
         evidence = {
             "largest_difference_in_steps_between_full_batch_and_this_loader": (
@@ -63,7 +63,7 @@ def sparse_plateau(bench: Bench) -> Finding:
     residual = amplitude**s.depth
     epochs = float(bench.call(plateau.plateau_time, **mode, amplitude=amplitude))
     epochs /= s.sparse_learning_rate
-    found = {
+    found: dict[str, float | None] = {
         "epochs from this residual, without noise": epochs,
         "residual second strength": residual,
     }
@@ -76,7 +76,7 @@ def sparse_plateau(bench: Bench) -> Finding:
         "saddle": bench.call(modes.saddle, **mode),
     }
     reached = True
-    record = bench.records.get("fig1b")
+    record = bench.record("fig1b")
     if record is not None:
         measured = [d.epochs_there for d in record.datasets]
         reached = sum(m is not None and stated / 1.5 <= m <= stated * 1.5 for m in measured) > (
@@ -118,7 +118,8 @@ def _amplitude_for(bench: Bench, time: float, edge: float) -> float:
         amplitude = edge * (1 + np.exp(log_distance))
         return float(plateau.plateau_time(**mode, amplitude=amplitude)) - time
 
-    return float(edge * (1 + np.exp(brentq(excess, np.log(1e-6), np.log(50.0), xtol=1e-12))))
+    distance = float(brentq(excess, np.log(1e-6), np.log(50.0), xtol=1e-12))  # type: ignore[arg-type]
+    return float(edge * (1 + np.exp(distance)))
 
 
 def _median(values: list[int | None]) -> float | None:

@@ -190,7 +190,7 @@ CLAIMS: tuple[Claim, ...] = (
         34,
         "main text, appendices A, B, D",
         "The transitions are labelled beta_{c}^{(1)} = 0.36 < beta_{c}^{(2)} = 0.42, while "
-        "appendix D orders them beta_{c}^{(1)} > beta_{c}^{(2)} with eta_{1} = 0.9 > eta_{2} = 0.8.",
+        "appendix D has beta_{c}^{(1)} > beta_{c}^{(2)} with eta_{1} = 0.9 > eta_{2} = 0.8.",
         (0.36, 0.42),
     ),
     _claim(
