@@ -149,11 +149,11 @@ def say(line: str) -> None:
 
 def succeeds(command: list[str]) -> bool:
     """Does a command exist and end well?"""
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL}
     try:
-        return subprocess.run(command, stderr=subprocess.DEVNULL, **quiet).returncode == 0
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True)
     except OSError:
         return False
+    return done.returncode == 0
 
 
 @contextlib.contextmanager

@@ -82,10 +82,10 @@ def ways_to_pip(python: Path, scratch: Path) -> Iterator[list[str]]:
         yield [uv, "pip", "install", "--python", str(python), pin]
     # What ensurepip would unpack lies in a package of its own, which needs no root to be read.
     with contextlib.suppress(OSError):
-        quiet = {"cwd": scratch, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        subprocess.run(["apt-get", "download", "python3-pip-whl"], **quiet)
+        fetch = ["apt-get", "download", "python3-pip-whl"]
+        subprocess.run(fetch, cwd=scratch, capture_output=True)
         for package in scratch.glob("*.deb"):
-            subprocess.run(["dpkg-deb", "-x", str(package), str(scratch)], **quiet)
+            subprocess.run(["dpkg-deb", "-x", package, scratch], capture_output=True)
     shipped = Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or "/usr/share/python-wheels")
     for folder in (shipped, scratch / "usr/share/python-wheels"):
         for wheel in folder.glob("pip-*.whl"):
@@ -163,9 +163,9 @@ def main() -> int:
     except SetupError as problem:
         say(f"spinodal: {problem}")
         return 1
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, SystemExit) as ending:
         say("spinodal: set-up was interrupted; the next make starts it afresh.")
-        return 130
+        return 130 if isinstance(ending, KeyboardInterrupt) else int(ending.code or 0)
     return 0
 
 

@@ -1,0 +1,35 @@
+"""What tests share: agreement in standard errors, coverage of intervals, optional tools."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+
+import pytest
+
+
+def assert_consistent(estimate: float, truth: float, se: float, *, z_max: float = 4.0) -> None:
+    """A fixed tolerance hides both bugs and good luck; measure in standard errors instead."""
+    z = (estimate - truth) / se
+    assert abs(z) < z_max, f"{estimate:.6g} against {truth:.6g}: {z:+.1f} standard errors"
+
+
+def assert_covers(hits: int, trials: int, level: float, *, z_max: float = 4.0) -> None:
+    """Intervals may over-cover (counts are discrete) but must not promise too much."""
+    z = (hits / trials - level) / math.sqrt(level * (1 - level) / trials)
+    assert z > -z_max, f"{hits / trials:.3f} covered, {level} promised: {z:+.1f} standard errors"
+
+
+def absent(tool: str) -> bool:
+    """Is there neither a module nor a program of this name?"""
+    return find_spec(tool) is None and shutil.which(tool) is None
+
+
+def import_or_skip(module: str) -> ModuleType:
+    """An optional module for a whole test file, which is skipped and named where it is absent."""
+    if absent(module):
+        pytest.skip(f"needs {module}", allow_module_level=True)
+    return import_module(module)

@@ -1,0 +1,129 @@
+"""Set-up tells finished from half-made, keeps what is not its own, and refuses in one sentence."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from environment import MARK, STAMP, CommandFailed, Environment, SetupError, exclusive, explain
+
+TOOLS = Path(__file__).resolve().parent.parent / "tools"
+
+
+@pytest.fixture
+def made(tmp_path: Path) -> Environment:
+    """An environment that set-up finished."""
+    environment = Environment(tmp_path / "venv", None)
+    environment.python.parent.mkdir(parents=True)
+    environment.python.symlink_to(sys.executable)
+    (environment.folder / MARK).touch()
+    environment.write_stamp({"locks": "a"})
+    return environment
+
+
+def test_finished_work_is_remembered(made: Environment):
+    assert made.read_stamp()["locks"] == "a"
+
+
+def test_an_interrupted_environment_is_not_finished(made: Environment):
+    made.forget()
+    assert made.read_stamp() == {}
+
+
+def test_a_torn_stamp_is_no_stamp(made: Environment):
+    text = (made.folder / STAMP).read_text(encoding="utf-8")
+    for length in range(len(text) - 2):
+        (made.folder / STAMP).write_text(text[:length], encoding="utf-8")
+        assert made.read_stamp() == {}
+
+
+def test_an_environment_that_moved_or_lost_its_interpreter_is_made_afresh(made: Environment):
+    moved = made.folder.with_name("elsewhere")
+    shutil.copytree(made.folder, moved, symlinks=True)
+    assert Environment(moved, None).read_stamp() == {}
+    made.python.unlink()
+    assert made.read_stamp() == {}
+
+
+def test_what_set_up_made_is_deleted_and_what_others_made_is_set_aside(made: Environment):
+    made.clear()
+    assert not made.folder.exists()
+    made.python.parent.mkdir(parents=True)
+    made.python.symlink_to(sys.executable)
+    (made.folder / "precious").touch()
+    made.clear()
+    assert not made.folder.exists()
+    (aside,) = made.folder.parent.glob("venv-of-*")
+    assert (aside / "precious").exists()
+
+
+def test_only_one_set_up_works_at_a_time(tmp_path: Path):
+    code = (
+        "import fcntl, sys\n"
+        "try: fcntl.flock(open(sys.argv[1]), fcntl.LOCK_EX | fcntl.LOCK_NB)\n"
+        "except OSError: print('held')\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "venv.lock")]
+    with exclusive(tmp_path / "venv"):
+        held = subprocess.run(command, capture_output=True, text=True, check=True)
+    free = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert (held.stdout, free.stdout) == ("held\n", "")
+
+
+@pytest.mark.parametrize(
+    ("output", "word", "kind"),
+    [
+        ("WARNING: Retrying after NewConnectionError(...)", "network", SetupError),
+        ("OSError: [Errno 28] No space left on device", "disk is full", SetupError),
+        ("ERROR: No matching distribution found for x==1", "No matching", CommandFailed),
+        ("", "no reason", CommandFailed),
+    ],
+)
+def test_a_failure_is_explained_in_one_sentence(output: str, word: str, kind: type[SetupError]):
+    problem = explain(output, "Installing", Path("log"))
+    assert type(problem) is kind
+    assert word in str(problem)
+    assert "\n" not in str(problem)
+
+
+def test_a_failing_command_leaves_its_output_in_the_log(made: Environment):
+    with pytest.raises(CommandFailed, match="error: planted"):
+        made.run([str(made.python), "-c", "raise SystemExit('error: planted')"], why="Planting")
+    assert "error: planted" in (made.folder / "setup.log").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("version", ["3.10.1", None])
+def test_a_machine_without_a_new_enough_python_is_told_so_in_one_line(
+    tmp_path: Path, version: str | None
+):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    for name in ("sh", "dirname"):
+        (programs / name).symlink_to(shutil.which(name) or name)
+    if version:
+        old = programs / "python3"
+        old.write_text(
+            f'#!/bin/sh\ncase "$2" in *version_info*) exit 1;; esac\necho Python {version}\n'
+        )
+        old.chmod(0o755)
+    result = subprocess.run(
+        [shutil.which("sh") or "sh", str(TOOLS / "setup"), "core"],
+        env={"PATH": str(programs)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.count("\n") == 1
+    assert f"has Python {version}" in result.stderr if version else "has none" in result.stderr
+    assert "install Python 3.11 or later" in result.stderr
+
+
+def test_the_stamp_is_plain_json(made: Environment):
+    stamp = json.loads((made.folder / STAMP).read_text(encoding="utf-8"))
+    assert stamp == {"locks": "a", "where": str(made.folder)}
