@@ -259,7 +259,8 @@ class LangevinWidth:
     through the logarithmic mean times, as the paper's. Controls: the noise-off twin of every
     temperature (`off_escapes` of `off_replicas`), noise-free runs from 10 % below and above the
     saddle amplitude, memorylessness at
-    `test_temperature`, and the halved time step at the hottest fitted temperature (`halving` =
+    `test_temperature` of the waiting that remains after `dead_time`, the time that the way over
+    the saddle itself takes (`memoryless_p_whole`: of all of it), and the halved time step at the hottest fitted temperature (`halving` =
     mean time at half the learning rate over mean time, with limits).
     """
 
@@ -281,6 +282,8 @@ class LangevinWidth:
     memoryless: str
     memoryless_p: float | None
     memoryless_events: int
+    memoryless_p_whole: float | None
+    dead_time: float
     halving: float | None
     halving_low: float | None
     halving_high: float | None
@@ -682,10 +685,15 @@ def _width(
     x = np.array([1 / p.temperature for p in used])
     weight = np.array([float(p.escapes) for p in used])
     test, hottest = _test_temperature(settings, width), temperatures(settings, width)[0]
-    memory = memorylessness(
-        outcomes[test, "noise"].passages[0],
-        generator=generator(seed, "arrhenius", "memorylessness", width),
-        check_every=2.0,
+    dead = _dead_time(settings)
+    tested = outcomes[test, "noise"].passages[0]
+    memory, whole = (
+        memorylessness(
+            times,
+            generator=generator(seed, "arrhenius", "memorylessness", width),
+            check_every=2.0,
+        )
+        for times in (_later(tested, dead), tested)
     )
     off = [o.passages[0] for (v, part), o in outcomes.items() if part == "off" and v in set(1 / x)]
     halfway = 0.5 * float(modes.learned(depth=settings.depth, **settings.mode))
@@ -717,11 +725,31 @@ def _width(
         memoryless=memory.verdict,
         memoryless_p=memory.p_value,
         memoryless_events=memory.events,
+        memoryless_p_whole=whole.p_value,
+        dead_time=dead,
         halving=halving[0],
         halving_low=halving[1],
         halving_high=halving[2],
         halving_events=slower.events,
         verdict="noise_activated" if activated else "cannot_tell",
+    )
+
+
+def _dead_time(settings: ArrheniusSettings) -> float:
+    """No replica can be quicker than its way over the saddle: ten times 1 / |curvature| there."""
+    amplitude = modes.saddle(depth=settings.depth, **settings.mode) ** (1 / settings.depth)
+    return float(10 / abs(modes.curvature(amplitude, depth=settings.depth, **settings.mode)))
+
+
+def _later(times: EscapeTimes, dead: float) -> EscapeTimes:
+    """What remains of the waiting for replicas that were still there after `dead`."""
+    left = times.time > dead
+    return EscapeTimes(
+        replica=times.replica[left],
+        dataset=times.dataset[left],
+        steps=times.steps[left],
+        time=times.time[left] - dead,
+        status=times.status[left],
     )
 
 

@@ -108,8 +108,8 @@ def _setting(record: SparseGrokkingRecord) -> str:
         f"{floor}; keeping the incomplete batch, it has {record.steps_per_epoch_keep}, the full "
         f"batch. Escapes with such a loader and by plain full-batch descent differ by at most "
         f"{record.literal_batch_difference} updates in {record.literal_batch_pairs} pairs. Escape "
-        f"is the second strength passing {shown(record.threshold, 1)}, as in the paper. Checkpoints come from annealing up until "
-        "one feature is left; what varies is how long the dead feature was left to decay."
+        f"is the second strength passing {shown(record.threshold, 1)}, as in the paper. "
+        "Checkpoints come from annealing up until one feature is left; what varies is how long the dead feature was left to decay."
     )
 
 
@@ -250,7 +250,8 @@ def _noise_text(record: SparseGrokkingRecord) -> str:
         f"changes by {_percent(record.noise_delay)}, in updates. The noise acts as a change "
         f"of the growth signal by {_percent(record.noise_signal)}, and of "
         f"{_percent(record.noise_signal_half_rate)} at half the learning rate: "
-        "a bias that shrinks with the learning rate, on top of a noise-free drift, not a kick over a barrier."
+        "a bias that shrinks with the learning rate, on top of a noise-free drift, not a "
+        "kick over a barrier."
     )
 
 
