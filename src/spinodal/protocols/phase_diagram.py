@@ -35,6 +35,7 @@ from spinodal.protocols.sweep_records import (
 )
 from spinodal.protocols.weight_decay_sweep import Lanes, Sweep, last_held, sweep
 from spinodal.records import Settings
+from spinodal.statistics.proportion import escape_probability
 from spinodal.theory import modes
 from spinodal.theory.finite_data import empirical_spinodals
 from spinodal.theory.plateau import ghost_time
@@ -367,6 +368,7 @@ def _regained(
                 start=start,
                 lanes=int(fallen.sum()),
                 regained=int(back.sum()),
+                bound=escape_probability(int(back.sum()), int(fallen.sum())).high,
                 largest=float(lost[..., fallen].max(initial=0.0)),
             )
         )

@@ -139,11 +139,15 @@ class ModeSummary:
 
 @dataclass(frozen=True, kw_only=True)
 class Regained:
-    """Downward sweeps: lanes that regained a feature, and the largest strength of a lost one."""
+    """Downward sweeps: lanes that regained a feature, and the largest strength of a lost one.
+
+    `bound` is the upper end of the exact 95 % interval of the probability to regain one.
+    """
 
     start: str
     lanes: int
     regained: int
+    bound: float
     largest: float
 
 
