@@ -5,8 +5,11 @@ from __future__ import annotations
 import math
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
-from types import ModuleType, SimpleNamespace
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -68,9 +71,9 @@ def wave(name: str, *, delay: float = 0.0) -> tuple[ModuleType, ModuleType]:
 
     def run(settings: WaveSettings, *, seed: int, workers: int, progress: Any) -> WaveRecord:
         CALLS.append(name)
-        for step in range(10):
-            progress(step / 10, f"step {step} of 10")
-            time.sleep(delay / 10)
+        with ThreadPoolExecutor(workers) as pool:  # as protocols do; it waits for its threads
+            pool.submit(time.sleep, delay).result()
+        progress(0.5, "half way")
         x = np.linspace(0.1, 10, settings.points)
         y = np.exp(-x / 4) * (2 + np.cos(x + seed))
         return WaveRecord(name, seed, tuple(x.tolist()), tuple(y.tolist()))
@@ -78,24 +81,42 @@ def wave(name: str, *, delay: float = 0.0) -> tuple[ModuleType, ModuleType]:
     def section(record: WaveRecord) -> Section:
         return wave_section(record)
 
-    protocol = module(f"placeholder_{name}", run=run, Record=WaveRecord)
-    protocol.preset = lambda effort: WaveSettings(name=name, points=40 if effort == "quick" else 80)
+    def preset(effort: str) -> WaveSettings:
+        return WaveSettings(name=name, points=40 if effort == "quick" else 80)
+
+    protocol = module(f"placeholder_{name}", run=run, Record=WaveRecord, preset=preset)
     return protocol, module(f"placeholder_section_{name}", section=section)
 
 
+CAPTION = "A damped wave: *invented*, with <b>markup</b> that must stay text."
+
+
 def wave_section(record: WaveRecord) -> Section:
+    """One bare figure each; the first section has real ones, and controls beside."""
+
+    def sketch(canvas: Any) -> None:
+        canvas.subplots().plot(record.x, record.y)
+        canvas.axes[0].set_axis_off()  # ticks and labels take most of the time
+
     def draw(canvas: Any) -> None:
         ax = canvas.subplots()
         for index in range(3):
             ax.plot(record.x, np.array(record.y) * 2**index, label=f"start of rank {index}")
         style.mark_stated(ax, x=math.pi, label="paper states")
-        ax.set(xlabel="time (learning rate × steps)", ylabel="test error", yscale="log")
+        ax.set(xlabel="time (learning rate * steps)", ylabel="test error", yscale="log")
         ax.legend()
 
-    rows = [(x, y, None, i, i % 2 == 0) for i, (x, y) in enumerate(zip(record.x, record.y))]  # noqa: B905
-    columns = ("time", "test error of the long-winded start", "empty", "index", "even")
+    def figure(place: str, width: float = 5.8) -> Figure:
+        words = {"caption": CAPTION, "alt": f'Three "decaying" waves, {place}'}
+        return Figure(name=f"{name}_{place}", **words, draw=drawn, size=(width, 3.6))
+
     name = record.name
-    words = {"caption": "A damped wave: *invented*, with <b>markup</b> that must stay text."}
+    drawn = draw if name == "fig2a" else sketch
+    rows = [
+        (x, y, None, i, i % 2 == 0) for i, (x, y) in enumerate(zip(record.x, record.y, strict=True))
+    ]
+    columns = ("time", "test error of the long-winded start", "empty", "index", "even")
+    beside = (Heading("Controls"), Row((figure("left", 4.6), figure("right", 4.6))))
     return Section(
         id=name,
         title=f"The placeholder {name}",
@@ -107,15 +128,9 @@ def wave_section(record: WaveRecord) -> Section:
         ),
         blocks=(
             Paragraph("A paragraph with **strong** words & T_{eff} <script>alert(1)</script>."),
-            Figure(name=f"{name}_wave", alt='Three "decaying" waves', draw=draw, **words),
-            Heading("Controls"),
-            Row(
-                (
-                    Figure(name=f"{name}_left", alt="left", draw=draw, size=(4.6, 3.4), **words),
-                    Figure(name=f"{name}_right", alt="right", draw=draw, size=(4.6, 3.4), **words),
-                )
-            ),
-            Table(name=f"{name}_points", columns=columns, rows=rows, shown=6, **words),
+            figure("wave"),
+            *(beside if name == "fig2a" else ()),
+            Table(name=f"{name}_points", columns=columns, rows=rows, shown=6, caption=CAPTION),
             Table(name=f"{name}_hidden", columns=columns, rows=rows, shown=0, caption="All."),
         ),
     )
@@ -142,9 +157,10 @@ def audit(*needs: str) -> ModuleType:
         ]
         return AuditRecord(tuple(rows))
 
-    protocol = module("placeholder_audit", run=run, Record=AuditRecord, NEEDS=needs)
-    protocol.preset = lambda effort: WaveSettings(name="audit")
-    return protocol
+    def preset(effort: str) -> WaveSettings:
+        return WaveSettings(name="audit")
+
+    return module("placeholder_audit", run=run, Record=AuditRecord, NEEDS=needs, preset=preset)
 
 
 def module(name: str, **contents: Any) -> ModuleType:
@@ -171,12 +187,25 @@ REQUESTS = tuple(
 
 def install(*, delay: float = 0.0) -> None:
     """Put three waves and an audit where the real sections are."""
+    CALLS.clear()
     registry.SECTIONS.clear()
     for name in ("fig2a", "fig3", "fig4"):
         protocol, section = wave(name, delay=delay)
         registry.SECTIONS[name] = registry.Entry(protocol.__name__, section.__name__)
     registry.SECTIONS["audit"] = registry.Entry(
-        audit("fig2a", "fig4").__name__, "spinodal.report.sections.audit"
+        audit("fig3", "fig4").__name__, "spinodal.report.sections.audit"
     )
-    registry.requests.__globals__["REQUESTS"] = "placeholder_requests"
-    sys.modules["placeholder_requests"] = SimpleNamespace(REQUESTS=REQUESTS)  # type: ignore
+    registry.REQUESTS = module("placeholder_requests", REQUESTS=REQUESTS).__name__
+
+
+@contextmanager
+def installed() -> Iterator[list[str]]:
+    """Placeholders inside a `with` block; yields the list of protocols that were run."""
+    sections, requests = dict(registry.SECTIONS), registry.REQUESTS
+    try:
+        install()
+        yield CALLS
+    finally:
+        registry.SECTIONS.clear()
+        registry.SECTIONS.update(sections)
+        registry.REQUESTS = requests

@@ -78,9 +78,10 @@ def atlas(
     if as_json:
         return _print_json(found)
     console = Console(highlight=False)
-    # Modes side by side keep the table readable where the terminal is narrow.
-    for start in range(0, len(found["modes"]), 4):
-        console.print(_sideways(found["modes"][start : start + 4]))
+    # Names take 25 columns and a number 13; as many modes stand side by side as there is room.
+    beside = max(1, (console.width - 25) // 13)
+    for start in range(0, len(found["modes"]), beside):
+        console.print(_sideways(found["modes"][start : start + beside]))
     console.print(_upright(found["phases"]))
     console.print(CONVENTION, style="dim", markup=False)
     return None

@@ -23,6 +23,7 @@ app = App(
     name="spinodal",
     version=spinodal.__version__,
     help="Metastability in neural-network training: landscapes, experiments, evidence.",
+    help_format="plaintext",  # Markdown would take a third of the time of --help
 )
 
 Number = Annotated[str, Parameter(metavar="NUMBER")]
@@ -44,7 +45,7 @@ def reproduce(
 ) -> None:
     """Recompute the paper's figures and audit its claims, into one offline page.
 
-    The same command again continues where it was interrupted; `--only` adds to a directory of
+    The same command again continues where it was interrupted; --only adds to a directory of
     the same effort and seed.
 
     Parameters
@@ -52,7 +53,7 @@ def reproduce(
     only
         Sections to compute, by commas or blanks: fig1a, fig1b, fig2a, fig2b, fig3, fig4, audit.
     effort
-        `quick` takes minutes, `paper` the paper's own sizes.
+        quick takes minutes, paper the paper's own sizes.
     seed
         Everything random follows from it; results are the same for any number of threads.
     threads

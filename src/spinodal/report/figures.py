@@ -54,6 +54,7 @@ def rendered(figure: Figure, *, resolution: int = 160) -> Rendered:
         svg, png = io.BytesIO(), io.BytesIO()
         nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
         canvas.savefig(svg, format="svg", metadata=nothing)
+        canvas.set_layout_engine("none")  # laid out already; doing it again would take as long
         canvas.savefig(png, format="png", dpi=resolution, metadata={"Software": None})
     text = _described(_without_metadata(svg.getvalue().decode()), figure)
     return Rendered(text.encode(), png.getvalue(), _inline(text, figure))
