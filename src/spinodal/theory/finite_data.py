@@ -24,7 +24,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.optimize import brentq
+from scipy.optimize import brentq, minimize_scalar
 
 from spinodal.errors import InputError
 from spinodal.theory import modes
@@ -109,7 +109,7 @@ def empirical_spinodals(sigma_xx: ArrayLike, sigma_yx: ArrayLike, *, depth: int)
     ranks = range(1, min(syx.shape) + 1)
     if depth == 1:
         return np.full(len(ranks), np.inf)
-    return np.array([_Branch(sxx, syx, depth, rank).fold()[1] for rank in ranks])
+    return np.array([_branch(sxx, syx, depth, rank).fold()[1] for rank in ranks])
 
 
 def effective_signals(sigma_xx: ArrayLike, sigma_yx: ArrayLike, *, depth: int) -> Array:
@@ -148,7 +148,7 @@ def stationary_rank(
         return np.asarray(ridge, dtype=np.float64)
     if rank == 0:
         return np.zeros(syx.shape)
-    path = _Branch(sxx, syx, depth, rank)
+    path = _branch(sxx, syx, depth, rank)
     limit = path.fold()[1]
     if not decay < limit:
         raise InputError(
@@ -192,7 +192,7 @@ def empirical_modes(
     rows = []
     foot = 0.0  # loss of the rank-r phase without 1/2 tr sigma_yy
     for rank in range(1, min(syx.shape) + 1):
-        path = _Branch(sxx, syx, depth, rank)
+        path = _branch(sxx, syx, depth, rank)
         limit = path.fold()[1]
         saddle = learned = top = head = np.nan
         if decay < limit:
@@ -225,7 +225,12 @@ class _Point(NamedTuple):
 
 
 class _Branch:
-    """Stationary maps of one rank, parametrised by their weakest strength."""
+    """Stationary maps of one rank, parametrised by their weakest strength.
+
+    The branch is continued from the reduced-rank regression. Where another mode overtakes on the
+    way (strongly unequal input variances) the branch can lose its stability before its fold; rank
+    1 is exact (`_RidgeBranch`), and full rank has no other modes.
+    """
 
     def __init__(self, sxx: Array, syx: Array, depth: int, rank: int) -> None:
         self.sxx, self.syx, self.depth, self.rank = sxx, syx, depth, rank
@@ -368,6 +373,69 @@ class _Branch:
         raise _NoConvergenceError
 
 
+class _RidgeBranch(_Branch):
+    """Rank 1, by the closed form of `ridge_path_rank1`: exact even where modes overtake."""
+
+    def _path(self, log_ridge: ArrayLike) -> RidgePath:
+        return ridge_path_rank1(
+            self.sxx, self.syx, depth=self.depth, ridge=np.exp(np.asarray(log_ridge))
+        )
+
+    def _find_fold(self) -> tuple[float, float]:
+        """(log ridge, weight decay) at the top of the path."""
+        if self.scale == 0 or self.depth == 2:  # at depth 2 the path rises to an infinite ridge
+            return np.inf, self.scale
+        size = np.log(np.linalg.norm(self.sxx, 2))
+        grid = size + np.linspace(-12, 12, 481)
+        heights = self._path(grid).weight_decay
+        top = int(np.clip(np.argmax(heights), 1, len(grid) - 2))
+        best = minimize_scalar(
+            lambda x: -float(self._path(x).weight_decay),
+            bounds=(grid[top - 1], grid[top + 1]),
+            method="bounded",
+            options={"xatol": 1e-10},
+        )
+        log_ridge = float(best.x)
+        return log_ridge, float(self._path(log_ridge).weight_decay)
+
+    def at_weight_decay(self, decay: float, branch: Literal["learned", "saddle"]) -> _Point:
+        if decay == 0:
+            return self.known[0]
+        turn = self.fold()[0]
+        if np.isinf(turn):
+            turn = float(np.log(np.linalg.norm(self.sxx, 2))) + 60.0
+        step = -1.0 if branch == "learned" else 1.0
+        near, far = turn, turn + step
+        while float(self._path(far).weight_decay) > decay:
+            near, far = far, far + step
+            if abs(far - turn) > 5000:
+                raise InputError("No rank-1 point was found for this sample; check its moments.")
+
+        root = brentq(
+            lambda x: float(self._path(x).weight_decay) - decay, *sorted((near, far)), xtol=1e-14
+        )
+        assert isinstance(root, float)
+        return self._at_ridge(root, decay)
+
+    def _at_ridge(self, log_ridge: float, decay: float) -> _Point:
+        ridge = np.exp(log_ridge)
+        inverse = np.linalg.inv(self.sxx + ridge * np.eye(len(self.sxx)))
+        top = np.linalg.eigh(self.syx @ inverse @ self.syx.T)[1][:, -1:]
+        matrix = top @ top.T @ self.syx @ inverse
+        left, strengths, right = np.linalg.svd(matrix)
+        found = float(ridge * strengths[0] ** (2 - self.power))
+        if abs(found / decay - 1) > 1e-9:  # the top mode changes here, and the path jumps
+            raise InputError(
+                f"At weight_decay {decay:g} two modes of this sample exchange as the rank-1 phase; "
+                "choose another weight_decay."
+            )
+        return _Point(left, strengths[:1], right.T, decay)
+
+
+def _branch(sxx: Array, syx: Array, depth: int, rank: int) -> _Branch:
+    return (_RidgeBranch if rank == 1 else _Branch)(sxx, syx, depth, rank)
+
+
 def _free(point: _Point) -> np.ndarray:
     """Entries, in the point's own frames, of changes that keep the rank: all but the dead block."""
     rank = len(point.strengths)
@@ -437,6 +505,8 @@ def _solve(matrix: Array, rhs: Array) -> Array:
 
 def _reduced_rank_regression(sxx: Array, syx: Array, rank: int) -> _Point:
     """The best map of this rank without weight decay, where every branch starts."""
+    if not np.any(syx):
+        return _Point(np.eye(len(syx)), np.zeros(rank), np.eye(len(sxx)), 0.0)
     variances, frame = np.linalg.eigh(sxx)
     usable = variances > 1e-12 * variances[-1]
     half = np.where(usable, 1 / np.sqrt(np.where(usable, variances, 1.0)), 0.0)

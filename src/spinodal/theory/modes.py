@@ -342,7 +342,7 @@ def _deviations(
     exists = decay < limit
     safe = np.where(exists & (decay > 0), limit, 1.0)
     # Near the spinodal the difference is exact (Sterbenz) while the quotient is rounded.
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         close = -np.log1p(-(safe - np.where(exists, decay, 0.5 * safe)) / safe)
         far = np.log(safe / np.where(decay > 0, decay, 1.0))
     distance = np.where(decay > 0.5 * limit, close, np.where(decay > 0, far, np.inf))

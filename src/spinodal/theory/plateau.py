@@ -202,22 +202,23 @@ def _flow_time(
         """signal - s strength at u."""
         return eta - full * u ** (-depth / power)
 
-    if decay == 0:
-        # In ln u the tail of tiny starts costs no more panels.
+    edge = (wall / goal) ** -power if wall > 0 else np.inf  # u at the separatrix
+    if edge > 1e250:
+        # No weight decay to speak of. In ln u tiny starts cost no more panels.
         return _integral(lambda v: np.exp(v) / rest(np.exp(v)), 0.0, np.log(first)) / (
             power * ratio
         )
-    edge = (wall / goal) ** -power  # u at the separatrix
 
-    def integrand(w: Array) -> Array:
+    def integrand(log_w: Array) -> Array:
         # u = edge (1 - e^-w). The speed and the substitution vanish together at the separatrix,
         # so both are written as differences from it.
-        left = np.exp(-w)
-        strength_rise = full * edge ** (-depth / power) * np.expm1(-depth / power * np.log1p(-left))
-        return edge * left / (decay / ratio * edge * left - strength_rise)
+        w = np.exp(log_w)
+        left = edge * np.exp(-w)
+        rise = np.expm1(-depth / power * np.log(-np.expm1(-w)))
+        return w * left / (decay / ratio * left - full * edge ** (-depth / power) * rise)
 
     from_goal, to_start = -np.log1p(-1 / edge), -np.log(-np.expm1(-power * np.log(start / wall)))
-    return _integral(integrand, from_goal, to_start) / (power * ratio)
+    return _integral(integrand, np.log(from_goal), np.log(to_start)) / (power * ratio)
 
 
 def _integral(function: Callable[[Array], Array], low: float, high: float) -> float:
