@@ -28,11 +28,10 @@ def test_two_epochs_of_sgd_agree_with_torch_weight_for_weight(biases, drop_last)
     layers = network.initial(2, 2, seed=3, replicas=range(2))
 
     sizes = (2, 4, 4, 2)
-    model = torch.nn.Sequential(
-        *(torch.nn.Linear(i, o, bias=biases) for i, o in pairwise(sizes))
-    ).double()
+    modules = [torch.nn.Linear(i, o, bias=biases).double() for i, o in pairwise(sizes)]
+    model = torch.nn.Sequential(*modules)
     with torch.no_grad():
-        for module, layer in zip(model, layers, strict=True):
+        for module, layer in zip(modules, layers, strict=True):
             rows, columns = module.weight.shape
             module.weight.copy_(torch.from_numpy(layer[:rows, :columns, 1]))
             if biases:
@@ -42,7 +41,7 @@ def test_two_epochs_of_sgd_agree_with_torch_weight_for_weight(biases, drop_last)
         model.parameters(), lr=update.learning_rate, weight_decay=update.weight_decay
     )
     loss = torch.nn.MSELoss()
-    x, y = torch.from_numpy(bare.x), torch.from_numpy(bare.y)
+    x, y = torch.from_numpy(np.asarray(bare.x)), torch.from_numpy(np.asarray(bare.y))
     per_epoch = update.steps_per_epoch(20)
     orders = Stream(3, "shuffled batches", [1], 20)
     for epoch in range(2):
@@ -60,7 +59,7 @@ def test_two_epochs_of_sgd_agree_with_torch_weight_for_weight(biases, drop_last)
                 update,
                 network.trainable(2, 2),
             )
-    for module, layer in zip(model, layers, strict=True):
+    for module, layer in zip(modules, layers, strict=True):
         rows, columns = module.weight.shape
         ours = layer[:rows, :columns, 1]
         np.testing.assert_allclose(module.weight.detach().numpy(), ours, rtol=1e-12, atol=1e-15)
