@@ -2,18 +2,21 @@
 
 import json
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
-from scipy.optimize import brentq
 
 from spinodal.protocols import audit
 from spinodal.protocols.audit import CLAIMS, ROWS, AuditSettings, Record
 from spinodal.protocols.audit_rows.bench import Bench
 from spinodal.protocols.audit_rows.compare import agrees, last_digit
 from spinodal.protocols.audit_rows.row import VERDICTS, AuditRow
+from spinodal.records import EscapeTimes
+from spinodal.statistics.proportion import escape_probability
+from spinodal.statistics.survival import exponential_rate
 from spinodal.theory import modes
 
 QUICK: dict[str, Any] = {
@@ -73,8 +76,8 @@ def test_the_same_seed_gives_the_same_audit(record):
 
 
 def test_the_saddle_is_the_smaller_root_of_the_stationary_equation(record):
-    smaller = brentq(lambda a: a**4 - 0.8 * a + 0.32, 0.1, 0.55, xtol=1e-16)
-    larger = brentq(lambda a: a**4 - 0.8 * a + 0.32, 0.6, 0.9, xtol=1e-16)
+    roots = np.roots([1, 0, 0, -0.8, 0.32])
+    smaller, larger = sorted(root.real for root in roots if abs(root.imag) < 1e-12)
     assert record["row-16"].recomputed == pytest.approx(smaller**3, rel=1e-12)
     assert record["row-16"].evidence["learned strength"] == pytest.approx(larger**3, rel=1e-12)
     barrier = 0.5 * (smaller**3 - 0.8) ** 2 - 0.32 + 0.48 * smaller**2
@@ -241,6 +244,78 @@ def test_shuffling_quiets_the_noise_as_predicted(record):
     ratio = record["row-38"].recomputed["noise relative to independent batches"]
     z = np.log(ratio / 0.003522545443697) / (np.log(high / low) / 2 / 1.96)
     assert abs(z) < 4, f"{z:+.1f} standard errors"
+
+
+# Rows that read the long runs.
+
+
+def escapes_seen(escaped: int, trials: int, *, epochs: int, median: float | None) -> Any:
+    """What figure 1a would record of one start."""
+    rate = exponential_rate(
+        EscapeTimes(
+            replica=np.arange(trials),
+            dataset=np.arange(trials) % 20,
+            steps=np.full(trials, 8 * epochs),
+            time=np.full(trials, 0.64 * epochs),
+            status=np.where(np.arange(trials) < escaped, "escaped", "censored"),
+        )
+    )
+    return SimpleNamespace(
+        escapes=escaped,
+        trials=trials,
+        fraction=escape_probability(escaped, trials),
+        datasets=escape_probability(min(escaped, 20), 20),
+        rate=rate,
+        rate_per_epoch_high=rate.high * 0.64,
+        median_epochs=SimpleNamespace(value=median),
+    )
+
+
+def figure_1a(escaped: int, *, median: float | None = None) -> dict[str, Any]:
+    seen = escapes_seen(escaped, 200, epochs=6000, median=median)
+    arms = [
+        SimpleNamespace(
+            start=start,
+            weight_decay=0.32,
+            epochs=6000,
+            by_strength=seen,
+            by_test_error=seen,
+            noise_off=seen,
+            next_strength_end=1e-18,
+        )
+        for start in ("rank 1", "trivial")
+    ]
+    minibatch = SimpleNamespace(arms=arms, epoch_time=0.64)
+    charity = SimpleNamespace(met_all=0, rows=(0,) * 9)
+    langevin = SimpleNamespace(stages=(), temperature=1e-3)
+    record = SimpleNamespace(minibatch=minibatch, charity=charity, langevin=langevin)
+    return {"fig1a": record}
+
+
+def test_no_escape_in_the_stated_time_does_not_reproduce_and_carries_its_bounds():
+    found = row("row-10", records=figure_1a(0))
+    assert found.verdict == "not reproduced as described"
+    assert found.recomputed == {"escapes": 0, "trials": 200, "median epochs": None}
+    assert found.evidence["upper bound of the fraction of runs"] == pytest.approx(
+        1 - 0.05 ** (1 / 200), rel=1e-10
+    )
+    assert found.evidence["upper bound of the rate per epoch"] == pytest.approx(
+        -math.log(0.05) / (200 * 6000), rel=1e-10
+    )
+    assert "about 133" in found.reason  # 200 (1 - exp(-6000 / 5500))
+    assert row("row-46", records=figure_1a(0)).recomputed["escapes seen"] == 0
+
+
+def test_escapes_at_the_stated_time_would_reproduce():
+    assert row("row-10", records=figure_1a(150, median=5000.0)).verdict == "reproduces"
+    assert row("row-10", records=figure_1a(150, median=100.0)).verdict != "reproduces"
+    assert row("row-46", records=figure_1a(150)).verdict == "reproduces"
+
+
+def test_figures_at_the_settings_of_the_paper_say_nothing_about_others():
+    assert row("row-10", records=figure_1a(0), weight_decay=0.28).verdict == "not checked"
+    assert row("row-10", records=figure_1a(0), depth=4).verdict == "not checked"
+    assert row("row-10", records=figure_1a(0), learning_rate=0.04).verdict == "not checked"
 
 
 # The audit notices a bug in what it calls.

@@ -7,7 +7,8 @@ from itertools import pairwise
 import numpy as np
 
 from spinodal.protocols.audit_rows.bench import Bench, Row
-from spinodal.protocols.audit_rows.readings import heated, trap_escapes
+from spinodal.protocols.audit_rows.readings import stages as staged
+from spinodal.protocols.audit_rows.readings import trap_escapes
 from spinodal.protocols.audit_rows.row import Finding
 from spinodal.statistics.escape_laws import drift_slope
 from spinodal.theory import free_energy, modes, phases
@@ -32,13 +33,11 @@ def stages(bench: Bench) -> Finding:
     barriers = len(minima) - 1
     holds = nested and barriers <= len(s.signals)
     evidence: dict[str, object] = {}
-    sgd, additive = trap_escapes(bench), heated(bench)
+    sgd, additive = trap_escapes(bench), staged(bench)
     if sgd is not None:
         evidence["upward_escapes_by_SGD"] = str(sgd)
     if additive:
-        evidence["escapes_under_additive_noise"] = [
-            f"width {run.width}: {run.escaped} of {run.trials}" for run in additive
-        ]
+        evidence["escapes_under_additive_noise_by_stage"] = additive
     return bench.finding(
         {"stages": barriers},
         "reproduces" if holds else "wrong",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from spinodal.protocols.audit_rows.bench import Bench
 from spinodal.statistics.proportion import Proportion
+
+StartName = Literal["random", "rank 1", "trivial"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,29 +54,38 @@ class Watched:
         return f"{self.escaped} of {self.trials} runs of {self.epochs:g} epochs"
 
 
-def watched(bench: Bench, start: Literal["random", "rank 1", "trivial"]) -> Watched | None:
-    """One start of figure 1a at the weight decay of the audit; None where it was not run."""
-    record = _part(bench.record("fig1a"), "arms")
+def arm(bench: Bench, start: StartName, weight_decay: float | None = None) -> Any | None:
+    """One start of figure 1a, by default at the weight decay of the audit; None if it did not run.
+
+    The result is a `minibatch_traps.ArmRecord`.
+    """
+    record = bench.record("fig1a")
     if record is None:
         return None
-    wanted = (start, bench.settings.weight_decay)
-    arm = next((arm for arm in record.arms if (arm.start, arm.weight_decay) == wanted), None)
-    if arm is None:
+    decay = bench.settings.weight_decay if weight_decay is None else weight_decay
+    arms = record.minibatch.arms
+    return next((a for a in arms if (a.start, a.weight_decay) == (start, decay)), None)
+
+
+def watched(bench: Bench, start: StartName, weight_decay: float | None = None) -> Watched | None:
+    """Escapes of one start of figure 1a, and of its twins without noise."""
+    found = arm(bench, start, weight_decay)
+    if found is None:
         return None
-    seen = arm.by_strength
+    seen = found.by_strength
     return Watched(
         escaped=seen.escapes,
         trials=seen.trials,
         fraction=seen.fraction,
         data_sets=seen.datasets,
-        epochs=float(arm.epochs),
-        exposure=seen.rate.exposure / record.epoch_time,
+        epochs=float(found.epochs),
+        exposure=seen.rate.exposure / bench.records["fig1a"].minibatch.epoch_time,
         median=seen.median_epochs.value,
         rate_bound=seen.rate_per_epoch_high,
-        by_test_error=arm.by_test_error.escapes,
-        without_noise=arm.noise_off.escapes,
-        trials_without_noise=arm.noise_off.trials,
-        largest_strength=arm.next_strength_end,
+        by_test_error=found.by_test_error.escapes,
+        without_noise=found.noise_off.escapes,
+        trials_without_noise=found.noise_off.trials,
+        largest_strength=found.next_strength_end,
     )
 
 
@@ -133,9 +144,14 @@ def heated(bench: Bench) -> tuple[Heated, ...]:
     return tuple(found)
 
 
-def _part(record: Any, name: str) -> Any:
-    """The record itself, or the part of it, that has an attribute of this name."""
-    if record is None or hasattr(record, name):
-        return record
-    parts = [getattr(record, f.name) for f in fields(record)] if is_dataclass(record) else []
-    return next((part for part in parts if hasattr(part, name)), None)
+def stages(bench: Bench) -> list[str]:
+    """The staged escapes under additive noise of figure 1a, in words; empty without a record."""
+    record = bench.record("fig1a")
+    if record is None:
+        return []
+    langevin = record.langevin
+    return [
+        f"{stage.start} start, rank {stage.stage}: {stage.escapes} of {stage.trials} "
+        f"at T = {langevin.temperature:g}"
+        for stage in langevin.stages
+    ]

@@ -43,7 +43,8 @@ def offset(bench: Bench) -> Finding:
     drawn = np.sort(_spinodals(bench), axis=1)
     spread = drawn.std(axis=0, ddof=1)
     stated = np.array(bench.stated)
-    scores = np.asarray((stated - drawn.mean(axis=0)) / spread)
+    normal = (drawn - drawn.mean(axis=0)) / spread
+    scores = (stated - drawn.mean(axis=0)) / spread
     both = int(np.sum(np.all(drawn >= stated, axis=1)))
     fraction = escape_probability(both, len(drawn))
     ordinary = bool(np.all(np.abs(scores) < 2))
@@ -58,8 +59,8 @@ def offset(bench: Bench) -> Finding:
         deviations_of_the_stated_values=scores,
         data_sets_with_both_at_least_as_high=f"{both} of {len(drawn)}",
         interval=(fraction.low, fraction.high),
-        correlation_of_the_two=float(np.corrcoef(drawn, rowvar=False)[0, 1]),
-        signals_that_give_the_stated_values=(np.array(stated) / float(modes.spinodal(s.depth, 1.0)))
+        correlation_of_the_two=normal[:, 0] @ normal[:, 1] / (len(normal) - 1),
+        signals_that_give_the_stated_values=(stated / float(modes.spinodal(s.depth, 1.0)))
         ** (s.depth / (2 * s.depth - 2)),
     )
 

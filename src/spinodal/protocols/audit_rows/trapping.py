@@ -12,7 +12,7 @@ from spinodal.dynamics.updates import Update
 from spinodal.protocols.audit_rows.bench import Bench, Row
 from spinodal.protocols.audit_rows.compare import within_factor
 from spinodal.protocols.audit_rows.noise import gradient_noise
-from spinodal.protocols.audit_rows.readings import Watched, watched
+from spinodal.protocols.audit_rows.readings import StartName, Watched, arm, watched
 from spinodal.protocols.audit_rows.row import Finding
 from spinodal.statistics.proportion import escape_probability
 from spinodal.theory import modes
@@ -73,13 +73,21 @@ def random_start(bench: Bench) -> Finding:
 
 def _by_sgd(bench: Bench) -> dict[str, object]:
     """The same start with minibatches on finite data, where figure 1a has run it."""
-    seen = watched(bench, "random")
-    if seen is None:
+    found = arm(bench, "random")
+    if found is None:
         return {}
     return {
-        "by_SGD_on_finite_data": f"{seen.escaped} of {seen.trials}",
-        "median_epochs_by_SGD": seen.median,
+        "rank_2_by_SGD_on_finite_data": f"{found.final_rank_two} of {found.trajectories}",
+        "median_epochs_until_its_test_error_settles": found.settled_epochs.value,
+        "data_sets_that_cannot_hold_rank_2": _cannot_hold(bench),
     }
+
+
+def _cannot_hold(bench: Bench) -> str:
+    """Data sets whose second spinodal lies below the weight decay."""
+    record = bench.records["fig1a"].minibatch
+    place = record.weight_decays.index(bench.settings.weight_decay)
+    return f"{record.cannot_hold_rank_two[place]} of {len(record.datasets)}"
 
 
 def rank_one_trap(bench: Bench) -> Finding:
@@ -101,9 +109,23 @@ def trivial_trap(bench: Bench) -> Finding:
 
 def _trap(bench: Bench, *, rank: int, stated: float, **evidence: object) -> Finding:
     """Escapes from the checkpoint of one rank; without a record, whether there is any noise."""
-    seen = watched(bench, "rank 1" if rank else "trivial")
+    start: StartName = "rank 1" if rank else "trivial"
+    seen = watched(bench, start)
     if seen is not None:
-        return _seen(bench, seen, stated, evidence)
+        caption = watched(bench, start, bench.settings.caption_weight_decay)
+        charity = bench.records["fig1a"].charity
+        return _seen(
+            bench,
+            seen,
+            stated,
+            {
+                **evidence,
+                "at_the_weight_decay_of_the_caption": None if caption is None else str(caption),
+                "unstated_settings_tried_that_give_all_stated_times": (
+                    f"{charity.met_all} of {len(charity.rows)}"
+                ),
+            },
+        )
     noise = gradient_noise(bench.settings, rank=rank, seed=bench.seed)
     if rank > 0 or noise is None or noise.trace > 0:
         return bench.finding(
