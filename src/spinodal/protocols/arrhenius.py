@@ -87,6 +87,7 @@ class ArrheniusSettings(Settings):
     sweep_epochs: PositiveInt = 400
     stated_epochs: PositiveInt = 20_000
     stated_barrier: PositiveFloat = 0.15
+    stated_barrier_error: PositiveFloat = 0.05
     stated_r_squared: PositiveFloat = 0.991
     stated_trap_epochs: PositiveFloat = 5500
     stated_trap_learning_rate: PositiveFloat = 0.08
@@ -176,6 +177,8 @@ class Sweep:
 class Window:
     """What the stated sweep could show at best: ln tau = c + A / learning_rate, 1 <= tau <= stated.
 
+    `drift_r_squared` is the R^2 of that line through a noise-free drift tau ~ 1 / learning_rate,
+    of which `drift_epochs` are an example that fills the stated run length.
     `steepest` is the largest A. `barrier_over_t_fastest` = A / fastest rate and
     `barrier_over_t_trap` = A / rate of figure 1a are the largest barriers in units of T there.
     `factor_left` is tau(slowest) / tau(trap) when both stated numbers hold. The stated barrier
@@ -185,6 +188,7 @@ class Window:
     """
 
     drift_r_squared: float
+    drift_epochs: tuple[float, ...]
     stated_r_squared: float
     longest: float
     log_window: float
@@ -258,10 +262,10 @@ class LangevinWidth:
     = barrier - N_z T / 2 at the event-weighted mean of 1/T. `r_squared` belongs to the line
     through the logarithmic mean times, as the paper's. Controls: the noise-off twin of every
     temperature (`off_escapes` of `off_replicas`), noise-free runs from 10 % below and above the
-    saddle amplitude, memorylessness at
-    `test_temperature` of the waiting that remains after `dead_time`, the time that the way over
-    the saddle itself takes (`memoryless_p_whole`: of all of it), and the halved time step at the hottest fitted temperature (`halving` =
-    mean time at half the learning rate over mean time, with limits).
+    saddle amplitude, memorylessness at `test_temperature` of the waiting that remains after
+    `dead_time`, the time that the way over the saddle itself takes (`memoryless_p_whole`: of all
+    of it), and the halved time step at the hottest fitted temperature (`halving` = mean time at
+    half the learning rate over mean time, with limits).
     """
 
     width: int
@@ -300,6 +304,7 @@ class ArrheniusRecord:
     saddle: float
     barrier: float
     stated_barrier: float
+    stated_barrier_error: float
     sweep: Sweep
     window: Window
     langevin: tuple[LangevinWidth, ...]
@@ -337,6 +342,7 @@ def run(
         saddle=float(modes.saddle(depth=settings.depth, **settings.mode)),
         barrier=settings.barrier,
         stated_barrier=settings.stated_barrier,
+        stated_barrier_error=settings.stated_barrier_error,
         sweep=result,
         window=_window(settings, result.noise_trace),
         langevin=tuple(
@@ -602,6 +608,7 @@ def _window(settings: ArrheniusSettings, trace: float) -> Window:
     over_c = settings.stated_barrier * settings.batch_size * span
     return Window(
         drift_r_squared=drift_r_squared(rates),
+        drift_epochs=tuple((longest * rates.min() / rates).tolist()),
         stated_r_squared=settings.stated_r_squared,
         longest=longest,
         log_window=float(np.log(longest)),

@@ -109,7 +109,8 @@ def _setting(record: SparseGrokkingRecord) -> str:
         f"batch. Escapes with such a loader and by plain full-batch descent differ by at most "
         f"{record.literal_batch_difference} updates in {record.literal_batch_pairs} pairs. Escape "
         f"is the second strength passing {shown(record.threshold, 1)}, as in the paper. "
-        "Checkpoints come from annealing up until one feature is left; what varies is how long the dead feature was left to decay."
+        "Checkpoints come from annealing up until one feature is left; what varies is how long "
+        "the dead feature was left to decay."
     )
 
 

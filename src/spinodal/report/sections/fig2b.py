@@ -1,0 +1,420 @@
+"""Figure 2b: escape time against inverse temperature, with minibatch noise and with known noise."""
+
+from __future__ import annotations
+
+from spinodal.plots.arrhenius import draw_arrhenius, draw_slopes, draw_survival, draw_sweep
+from spinodal.protocols.arrhenius import ArrheniusRecord, LangevinPoint, LangevinWidth, Slope
+from spinodal.report.section import (
+    Figure,
+    Heading,
+    Paragraph,
+    Row,
+    Section,
+    Stated,
+    Table,
+    shown,
+)
+
+
+def section(record: ArrheniusRecord) -> Section:
+    """The record as a section of the report."""
+    return Section(
+        id="fig2b",
+        title="Arrhenius law (figure 2b)",
+        question="Is the escape from the rank-1 trap activated, and over which barrier?",
+        answer=_answer(record),
+        stated=_stated(record),
+        blocks=(
+            Heading("The learning-rate sweep"),
+            Paragraph(_sweep_text(record)),
+            _sweep_figure(record),
+            Paragraph(_window_text(record)),
+            _sweep_table(record),
+            _window_table(record),
+            Heading("Additive noise of known temperature"),
+            Paragraph(_langevin_text(record)),
+            Row(tuple(_arrhenius_figure(record, one) for one in record.langevin)),
+            Paragraph(_slopes_text(record)),
+            _slopes_figure(record),
+            _points_table(record),
+            _fits_table(record),
+            Paragraph(_controls_text(record)),
+            _survival_figure(record),
+            _times_table(record),
+        ),
+    )
+
+
+def _answer(record: ArrheniusRecord) -> str:
+    sweep = record.sweep
+    text = (
+        f"Minibatch noise: {sweep.escapes} of {sweep.replicas} trajectories on {sweep.datasets} "
+        f"data sets left the trap in {sweep.points[0].epochs:,} epochs each, so the rate is below "
+        f"{shown(sweep.rate_bound_per_epoch, 2)} per epoch (95 %). "
+    )
+    fits = [f"{_interval(one.raw)} at width {one.width}" for one in record.langevin]
+    text += (
+        "Additive noise of known temperature does give an Arrhenius law, with slope "
+        f"{' and '.join(fits)}, beside an energy barrier of {shown(record.barrier, 4)} and a "
+        f"stated {record.stated_barrier:g}."
+    )
+    return text
+
+
+def _interval(slope: Slope) -> str:
+    if slope.value is None:
+        return "unbounded"
+    return f"{shown(slope.value, 3)} [{shown(slope.low, 3)}, {shown(slope.high, 3)}]"
+
+
+def _stated(record: ArrheniusRecord) -> tuple[Stated, ...]:
+    sweep, window = record.sweep, record.window
+    first = record.langevin[0]
+    return (
+        Stated(
+            what="escape from the rank-1 trap by minibatch noise",
+            stated="all runs",
+            found=f"{sweep.escapes} of {sweep.replicas}",
+            verdict="not reproduced as described" if sweep.escapes == 0 else "reproduces",
+        ),
+        Stated(
+            what="R^{2} of ln tau against 1 / T_{eff}",
+            stated=window.stated_r_squared,
+            found=f"pure drift without noise already gives {shown(window.drift_r_squared, 4)}",
+            verdict="cannot be derived",
+        ),
+        Stated(
+            what="effective barrier",
+            stated=f"{record.stated_barrier:g} ± {record.stated_barrier_error:g}",
+            found=f"{_interval(first.raw)} with additive noise at width {first.width}",
+            verdict="cannot be derived",
+        ),
+        Stated(
+            what="largest barrier / T the sweep can show at its fastest rate",
+            stated=None,
+            found=window.barrier_over_t_fastest,
+        ),
+    )
+
+
+def _sweep_text(record: ArrheniusRecord) -> str:
+    sweep = record.sweep
+    rates = [p for p in sweep.points if p.decay_rate is not None]
+    fell = (
+        f"The second strength does not wander, it falls: by "
+        f"{shown(min(p.decay_rate or 0.0 for p in rates), 3)} to "
+        f"{shown(max(p.decay_rate or 0.0 for p in rates), 3)} per time unit, as depth times weight "
+        f"decay = {shown(rates[0].decay_predicted, 3)} says (the dead weights only decay). "
+        if rates
+        else ""
+    )
+    times = [p.time for p in sweep.points]
+    return (
+        f"Shuffled batches from a rank-1 checkpoint whose second strength is below "
+        f"{shown(max(p.strength_start for p in sweep.points), 1)}; escape would be a second "
+        f"strength above {shown(sweep.threshold, 2)}, half that of the saddle. Watched for "
+        f"{sweep.points[0].epochs:,} epochs (the paper: {shown(int(record.window.longest))}), that "
+        f"is {shown(min(times), 2)} to {shown(max(times), 2)} time units. {sweep.escapes} of "
+        f"{sweep.replicas} trajectories escaped; one-sided bounds at 95 %: "
+        f"{shown(sweep.rate_bound_per_step, 2)} per step, {shown(sweep.rate_bound_per_epoch, 2)} "
+        f"per epoch, and at most {shown(100 * sweep.dataset_bound, 2)} % of data sets. {fell}"
+        "In the trap the per-sample gradient has the covariance trace "
+        f"{shown(sweep.noise_trace, 3)} ± {shown(sweep.noise_trace_se, 1)}, but its largest "
+        "component in any weight that could raise the rank is "
+        f"{shown(sweep.noise_rank_raising, 2)}: no learning rate or batch size changes that. "
+        f"A rank-2 phase to escape to exists in {sweep.holds_second} of {sweep.datasets} data sets."
+    )
+
+
+def _sweep_figure(record: ArrheniusRecord) -> Figure:
+    points, window = record.sweep.points, record.window
+    return Figure(
+        name="fig2b_sweep",
+        caption=(
+            "The sweep on the paper's axes (1/T_{eff} is proportional to 1 / learning rate). Mean "
+            "escape times lie above the arrows. A noise-free drift already looks nearly straight."
+        ),
+        alt=(
+            "Lower bounds on the escape time at five learning rates, a pure drift through the "
+            "same rates, and the steepest line that fits between one epoch and the run length."
+        ),
+        draw=lambda canvas: draw_sweep(
+            [1 / p.learning_rate for p in points],
+            [1 / p.rate_bound_per_epoch for p in points],
+            longest=window.longest,
+            drift=window.drift_epochs,
+            steepest=window.steepest,
+            ax=canvas.subplots(),
+        ),
+    )
+
+
+def _window_text(record: ArrheniusRecord) -> str:
+    window = record.window
+    return (
+        "What could the stated sweep show at best? If every rate escaped between one epoch and "
+        f"{shown(int(window.longest))}, the slope against 1 / learning rate is at most "
+        f"{shown(window.log_window, 3)} / {shown(window.inverse_rate_span, 4)} = "
+        f"{shown(window.steepest, 3)}. Then barrier / T is at most "
+        f"{shown(window.barrier_over_t_fastest, 2)} at the fastest rate of the sweep, where no "
+        f"rate theory holds, and {shown(window.barrier_over_t_trap, 2)} at the rate of figure 1a: "
+        "no barrier at all. Taking the stated escape of figure 1a and the run length together, "
+        f"the time may vary by a factor {shown(window.factor_left, 2)} over the whole range. The "
+        f"stated barrier asks ln tau to change by {shown(window.span_stated_over_c, 5)} C, so C "
+        f"below {shown(window.largest_c, 2)}; with the measured trace as C it would be "
+        f"{shown(window.span_measured_c, 2)}. An R^{{2}} of {window.stated_r_squared:g} is to be "
+        f"compared with {shown(window.drift_r_squared, 4)} of a drift tau ~ 1 / learning rate."
+    )
+
+
+def _sweep_table(record: ArrheniusRecord) -> Table:
+    return Table(
+        name="fig2b_sweep",
+        caption="Escapes by minibatch noise from the rank-1 trap",
+        columns=(
+            "learning rate", "epochs", "steps", "time", "runs", "escapes", "bound per step",
+            "bound per epoch", "strength before", "strength after", "decay rate",
+        ),
+        rows=tuple(
+            (
+                p.learning_rate, p.epochs, p.steps, p.time, p.replicas, p.escapes,
+                p.rate_bound_per_step, p.rate_bound_per_epoch, p.strength_start, p.strength_end,
+                p.decay_rate,
+            )
+            for p in record.sweep.points
+        ),
+        digits=3,
+        note="Bounds are one-sided, 95 %. Strengths: the largest of any run.",
+    )  # fmt: skip
+
+
+def _window_table(record: ArrheniusRecord) -> Table:
+    window = record.window
+    rows = tuple((name, getattr(window, name)) for name in window.__dataclass_fields__)
+    return Table(
+        name="fig2b_window", caption="The window argument", columns=("quantity", "value"),
+        rows=rows, shown=0,
+    )  # fmt: skip
+
+
+def _langevin_text(record: ArrheniusRecord) -> str:
+    widths = ", ".join(str(one.width) for one in record.langevin)
+    return (
+        f"One feature of signal {shown(record.signal)} at weight decay "
+        f"{shown(record.weight_decay)}, population gradient, isotropic noise of temperature T, "
+        f"widths {widths}; from zero weights until the strength first reaches the learned one. "
+        "Temperatures are chosen by the barrier of the free energy F, which the hidden rotations "
+        "(N_{z} of them) lower. Lines: exact mean passage time of F, no parameter fitted. Points "
+        "above 0.7 of the thermal spinodal are drift and enter no fit. Every run counts: those "
+        "that did not escape are censored, not dropped."
+    )
+
+
+def _arrhenius_figure(record: ArrheniusRecord, one: LangevinWidth) -> Figure:
+    points = one.points
+    return Figure(
+        name=f"fig2b_arrhenius_width{one.width}",
+        caption=f"Width {one.width}, N_{{z}} = {one.rotations}: escape time against 1/T.",
+        alt=(
+            f"Measured mean escape times at width {one.width} lie on a straight line against 1/T "
+            "much flatter than the stated slope."
+        ),
+        size=(4.8, 3.9),
+        draw=lambda canvas: draw_arrhenius(
+            [1 / p.temperature for p in points],
+            [p.mean for p in points],
+            [p.mean_low for p in points],
+            [p.mean_high for p in points],
+            [p.predicted for p in points],
+            [p.regime == "drift" for p in points],
+            slope=one.raw.value,
+            intercept=one.raw.intercept,
+            power=0.0,
+            stated_slope=record.stated_barrier,
+            ax=canvas.subplots(),
+        ),
+    )
+
+
+def _slopes_text(record: ArrheniusRecord) -> str:
+    parts = []
+    for one in record.langevin:
+        text = f"Width {one.width}: slope {_interval(one.raw)} (95 %, {one.raw.events} escapes)"
+        if one.rotations:
+            text += (
+                f", apparent barrier {shown(one.apparent_barrier, 3)} = barrier \N{MINUS SIGN} "
+                f"N_{{z}} T/2, exact times {shown(one.raw.predicted, 3)}; with the entropy term "
+                f"(N_{{z}}/2) ln T taken out {_interval(one.corrected)}, exact times "
+                f"{shown(one.corrected.predicted, 3)}."
+            )
+        else:
+            text += f", energy barrier {shown(one.barrier, 4)}, exact times "
+            text += f"{shown(one.raw.predicted, 3)}."
+        ratios = [p.ratio for p in one.points if p.ratio is not None and p.regime != "drift"]
+        if ratios:
+            text += (
+                f" Measured over predicted time: {shown(min(ratios), 3)} to "
+                f"{shown(max(ratios), 3)}."
+            )
+        if one.r_squared is not None:
+            text += f" R^{{2}} of the line through the means: {shown(one.r_squared, 3)}."
+        parts.append(text)
+    return " ".join(parts)
+
+
+def _slopes_figure(record: ArrheniusRecord) -> Figure:
+    rows: list[tuple[str, Slope]] = []
+    for one in record.langevin:
+        rows.append((f"width {one.width}", one.raw))
+        if one.rotations:
+            rows.append((f"width {one.width}, entropy\ntaken out", one.corrected))
+    return Figure(
+        name="fig2b_slopes",
+        caption=(
+            "Fitted slopes, the slope of the exact passage times at the same temperatures, the "
+            "energy barrier, and the stated barrier with its stated error (shaded)."
+        ),
+        alt="All fitted slopes lie at or below the energy barrier, far below the stated 0.15.",
+        size=(5.8, 3.2),
+        draw=lambda canvas: draw_slopes(
+            [name for name, _ in rows],
+            [slope.value for _, slope in rows],
+            [slope.low for _, slope in rows],
+            [slope.high for _, slope in rows],
+            [slope.predicted for _, slope in rows],
+            barrier=record.barrier,
+            stated=record.stated_barrier,
+            stated_error=record.stated_barrier_error,
+            ax=canvas.subplots(),
+        ),
+    )
+
+
+def _controls_text(record: ArrheniusRecord) -> str:
+    parts = []
+    for one in record.langevin:
+        saddle = (
+            "noise-free runs 10 % below the saddle amplitude "
+            f"{'learn' if one.below_saddle_learns else 'fall back'}, 10 % above it "
+            f"{'learn' if one.above_saddle_learns else 'fall back'}"
+        )
+        halving = (
+            f"halving the time step changes the mean time by a factor {shown(one.halving, 3)} "
+            f"[{shown(one.halving_low, 3)}, {shown(one.halving_high, 3)}]"
+            if one.halving is not None
+            else "the halved time step saw no escape"
+        )
+        parts.append(
+            f"**Width {one.width}**: noise off, {one.off_escapes} of {one.off_replicas} escaped; "
+            f"{saddle}; waiting {_memory(one)}; {halving}. Verdict: "
+            f"{one.verdict.replace('_', ' ')}."
+        )
+    return "Controls. " + " ".join(parts)
+
+
+def _memory(one: LangevinWidth) -> str:
+    p = "no p-value" if one.memoryless_p is None else f"p = {shown(one.memoryless_p, 2)}"
+    whole = (
+        ""
+        if one.memoryless_p_whole is None
+        else f"; {shown(one.memoryless_p_whole, 2)} with the way itself counted"
+    )
+    return (
+        f"without memory {one.memoryless} ({p}, {one.memoryless_events} escapes, after the "
+        f"{shown(one.dead_time, 2)} time units that the way over the saddle takes{whole})"
+    )
+
+
+def _every(record: ArrheniusRecord) -> list[LangevinPoint]:
+    return [point for one in record.langevin for point in one.points]
+
+
+def _points_table(record: ArrheniusRecord) -> Table:
+    return Table(
+        name="fig2b_points",
+        caption="Escape times with additive noise (time units)",
+        columns=(
+            "width", "T", "T / T_sp", "barrier / T", "F barrier / T", "regime", "runs", "escapes",
+            "mean time", "95 % low", "95 % high", "exact time", "ratio",
+        ),
+        rows=tuple(
+            (
+                p.width, p.temperature, p.over_spinodal, p.barrier_over_t, p.free_barrier_over_t,
+                p.regime, p.replicas, p.escapes, p.mean, p.mean_low, p.mean_high, p.predicted,
+                p.ratio,
+            )
+            for p in _every(record)
+        ),
+        digits=3,
+        note=(
+            "F is a one-dimensional reduction: exact at width 1, where a ratio of 1 is expected; "
+            "at larger width it leaves out how the other directions widen."
+        ),
+    )  # fmt: skip
+
+
+def _fits_table(record: ArrheniusRecord) -> Table:
+    rows = []
+    for one in record.langevin:
+        for name, slope in (("raw", one.raw), ("entropy taken out", one.corrected)):
+            rows.append(
+                (
+                    one.width, name, slope.value, slope.low, slope.high, slope.predicted,
+                    one.barrier, one.apparent_barrier, slope.events, slope.replicas,
+                )
+            )  # fmt: skip
+    return Table(
+        name="fig2b_fits",
+        caption="Arrhenius fits to single times by censored likelihood",
+        columns=(
+            "width", "fit", "slope", "95 % low", "95 % high", "slope of exact times",
+            "energy barrier", "apparent barrier", "escapes", "runs",
+        ),
+        rows=rows,
+        digits=4,
+    )  # fmt: skip
+
+
+def _survival_figure(record: ArrheniusRecord) -> Figure:
+    tested = [
+        (one, point)
+        for one in record.langevin
+        for point in one.points
+        if point.temperature == one.test_temperature and point.mean is not None
+    ]
+    return Figure(
+        name="fig2b_survival",
+        caption=(
+            "Kaplan-Meier survival with 95 % limits at the temperature where memory was tested; a "
+            "memoryless escape is the dotted straight line."
+        ),
+        alt="The survival curves follow the straight line of a memoryless escape.",
+        draw=lambda canvas: draw_survival(
+            [
+                (
+                    f"width {one.width}",
+                    point.curve_time,
+                    point.curve_survival,
+                    point.curve_low,
+                    point.curve_high,
+                    point.mean or 1.0,
+                )
+                for one, point in tested
+            ],
+            ax=canvas.subplots(),
+        ),
+    )
+
+
+def _times_table(record: ArrheniusRecord) -> Table:
+    return Table(
+        name="fig2b_times",
+        caption="Every run: time until escape, or watched without",
+        columns=("width", "T", "time", "escaped"),
+        rows=tuple(
+            (p.width, p.temperature, time, escaped)
+            for p in _every(record)
+            for time, escaped in zip(p.time, p.escaped, strict=True)
+        ),
+        shown=0,
+    )
