@@ -1,0 +1,512 @@
+"""Figure 1a with noise that can reach the traps: staged escape under Langevin dynamics.
+
+The settings are searched for, not stated in the paper. At width 10 metastability ends at the
+thermal spinodal of each step, T_sp = max a E'(a) / N_z with N_z = (L-1)(w-r-1), far below the bare
+barrier; below about 0.7 T_sp a step is activated: its free-energy barrier is several T. With the
+paper's signals 0.9 and 0.8 the thermal spinodals of 0 -> 1 and 1 -> 2 are in the ratio 0.69, so no
+temperature puts both steps into 0.6-0.7. Hence two settings:
+
+- `close signals`: 0.805 and 0.8 leave little more than the ratio 16/18 of their N_z, and at weight
+  decay 0.32 both steps are in the window (0.695 and 0.61). Exactly equal signals would leave a
+  free rotation between the features. The price is a second step of some 2e5 updates.
+- `paper's signals`: 0.9 and 0.8, with 1 -> 2 at 0.69. There 0 -> 1 has no barrier left: drift.
+
+Narrower networks were considered and dropped: at width 4 (N_z = 6 and 4) a barrier of 4 T for the
+first step makes the second one 8 T, some 1e6 updates.
+
+The learning rate of 0.4 is the largest for which the bias of the discretisation is small: the
+largest curvature met is 1.7, and to leading order the rate changes by exp(-lr/2 (trace of the
+Hessian at the saddle minus at the phase)), about -9 % for the step 1 -> 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, PositiveInt
+
+from spinodal.dynamics.checkpoints import Start, prepare
+from spinodal.dynamics.ensemble import Ensemble, Event, Outcome
+from spinodal.dynamics.networks import Network, strengths
+from spinodal.dynamics.tasks import GaussianTask, draw
+from spinodal.dynamics.updates import Update, gradients, step
+from spinodal.protocols.abruptness import Abruptness, abruptness
+from spinodal.protocols.side_by_side import Job, ensemble_job, own_seed
+from spinodal.records import EscapeTimes, RateEstimate, Settings
+from spinodal.seeding import Stream, generator
+from spinodal.statistics.proportion import Proportion, escape_probability
+from spinodal.statistics.survival import (
+    Quantile,
+    SurvivalCurve,
+    exponential_rate,
+    kaplan_meier,
+    log_rank,
+)
+from spinodal.statistics.waiting_times import Memorylessness, memorylessness
+from spinodal.theory import modes
+from spinodal.theory.free_energy import (
+    free_energy_barriers,
+    hidden_rotations,
+    mode_first_passage_time,
+    thermal_spinodal,
+)
+
+DRIFT_ABOVE = 0.7
+"""Above this fraction of the thermal spinodal a delay is entropic drift, not activation."""
+
+SEVERAL = 3.0
+"""A free-energy barrier of fewer T than this is not called activated either."""
+
+
+class LangevinSettings(Settings):
+    """Population gradient plus isotropic noise at `fraction` of a step's thermal spinodal.
+
+    The step is the one from rank `anchor`. `replicas` have a random and as many a trivial start,
+    `rank_one_replicas` start at rank 1, and `extra` more from the trivial phase, watched until
+    their first stage only. Horizons are in updates; the second stage of a trivial start is
+    watched for `second_window` updates after the first one. With `keep_paths` the paths from rank
+    1 are recorded, so that their transitions have a width.
+    """
+
+    name: str = "close signals"
+    signals: tuple[PositiveFloat, PositiveFloat] = (0.805, 0.8)
+    weight_decay: PositiveFloat = 0.32
+    network: Network = Network(depth=3, width=10)
+    anchor: int = Field(default=0, ge=0, le=1)
+    fraction: PositiveFloat = 0.695
+    learning_rate: PositiveFloat = 0.4
+    replicas: PositiveInt = 64
+    rank_one_replicas: PositiveInt = 64
+    extra: PositiveInt = 48
+    rank_one_steps: PositiveInt = 45_000
+    trivial_steps: PositiveInt = 45_000
+    first_steps: PositiveInt = 30_000
+    second_window: PositiveInt = 30_000
+    keep_paths: bool = True
+    random_steps: PositiveInt = 400
+    twin_steps: PositiveInt = 4000
+    thermal_steps: PositiveInt = 2000
+    check_every: PositiveInt = 20
+
+    @property
+    def task(self) -> GaussianTask:
+        """The exact population."""
+        return GaussianTask(signals=self.signals)
+
+    def mode(self, rank: int) -> dict[str, Any]:
+        """Arguments of the theory for the step from this rank to the next."""
+        rotations = hidden_rotations(depth=self.network.depth, width=self.network.width, rank=rank)
+        return {
+            "depth": self.network.depth,
+            "signal": self.signals[rank],
+            "weight_decay": self.weight_decay,
+            "rotations": rotations,
+        }
+
+    @property
+    def temperature(self) -> float:
+        """T, from the thermal spinodal of the step from rank `anchor`."""
+        return self.fraction * float(thermal_spinodal(**self.mode(self.anchor)))
+
+    @property
+    def update(self) -> Update:
+        """One Langevin step on the population's loss."""
+        return Update(
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            sampling="population",
+            temperature=self.temperature,
+        )
+
+    def learned(self, rank: int) -> float:
+        """Strength of mode `rank` + 1 in its learned phase."""
+        return float(
+            modes.learned(
+                depth=self.network.depth,
+                signal=self.signals[rank],
+                weight_decay=self.weight_decay,
+            )
+        )
+
+    def event(self, rank: int) -> Event:
+        """Mode rank + 1 has half its learned strength, far beyond saddle and recrossings."""
+        return Event(mode=rank + 1, threshold=0.5 * self.learned(rank), persistence=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """Kaplan-Meier survival with its 95 % limits, against updates."""
+
+    steps: tuple[float, ...]
+    survival: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageTheory:
+    """What theory says of the step from `rank` to rank + 1, before any simulation.
+
+    `barrier_over_t` and `back_over_t` are free-energy barriers in T (None: no barrier is left).
+    `label`: 'activated' needs temperature / thermal_spinodal at most DRIFT_ABOVE and a barrier of
+    at least SEVERAL T; else 'drift'. Time in time units (learning rate times updates).
+    """
+
+    rank: int
+    rotations: int
+    thermal_spinodal: float
+    fraction: float
+    energy_barrier_over_t: float
+    barrier_over_t: float | None
+    back_over_t: float | None
+    predicted_time: float
+    predicted_steps: float
+    label: Literal["activated", "drift"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRecord:
+    """One stage from one start. `rate` per time unit; `mean_steps` = 1 / rate in updates.
+
+    `ratio` compares the measured mean time with the predicted one, with the rate's limits.
+    `noise_off` counts escapes of the same start without noise. The verdict of `memoryless` is
+    'untested' below a hundred events.
+    """
+
+    start: str
+    stage: str
+    escapes: int
+    trials: int
+    horizon_steps: int
+    rate: RateEstimate
+    mean_steps: float | None
+    mean_steps_low: float
+    mean_steps_high: float | None
+    median_steps: Quantile
+    predicted_steps: float
+    ratio: float | None
+    ratio_low: float
+    ratio_high: float | None
+    memoryless: Memorylessness
+    curve: Curve
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseOff:
+    """Escapes without noise from a start, `from_rest` or after `thermal_steps` with noise."""
+
+    start: str
+    after: str
+    escapes: Proportion
+    steps: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LangevinRecord:
+    """Staged escape, its predictions and its controls.
+
+    `same_hazard` is the p-value of a log-rank test that the step 1 -> 2 has one hazard, whether
+    rank 1 was prepared or reached from the trivial phase. `decades` is log10 of the ratio of the
+    mean time of the step 1 -> 2 and the median time from the random start.
+    """
+
+    name: str
+    signals: tuple[float, float]
+    weight_decay: float
+    width: int
+    temperature: float
+    learning_rate: float
+    theory: tuple[StageTheory, ...]
+    stages: tuple[StageRecord, ...]
+    noise_off: tuple[NoiseOff, ...]
+    same_hazard: float
+    verdicts: tuple[str, ...]
+    decades: float | None
+    abruptness: Abruptness | None
+
+    def stage(self, start: str, stage: str) -> StageRecord:
+        """The stage '0 -> 1', '1 -> 2' or '0 -> 2' of a start."""
+        return next(s for s in self.stages if (s.start, s.stage) == (start, stage))
+
+
+class Cooled(NamedTuple):
+    """Replicas that escaped after the noise was switched off, of those still trapped then."""
+
+    escaped: int
+    trapped: int
+
+
+def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
+    """Three starts, more replicas for the first stage, and the noise-off controls."""
+    jobs: dict[str, Job] = {}
+    prefix = f"Langevin, {settings.name}"
+    starts = {
+        "random": Start(kind="random"),
+        "rank 1": Start(kind="balanced", strengths=(settings.learned(0),)),
+        "trivial": Start(kind="balanced", strengths=()),
+    }
+    arms = {
+        "random": ("random", (0, 1), settings.random_steps, 2, settings.replicas),
+        "rank 1": ("rank 1", (1,), settings.rank_one_steps, settings.check_every,
+                   settings.rank_one_replicas),
+        "trivial": ("trivial", (0, 1), settings.trivial_steps, settings.check_every,
+                    settings.replicas),
+        "trivial, first stage": ("trivial", (0,), settings.first_steps, settings.check_every,
+                                 settings.extra),
+    }  # fmt: skip
+    for name, (start, ranks, steps, check, replicas) in arms.items():
+        ensemble = Ensemble(
+            task=settings.task,
+            network=settings.network,
+            update=settings.update,
+            start=starts[start],
+            events=tuple(settings.event(rank) for rank in ranks),
+            steps=steps,
+            check_every=check,
+            record_at=(
+                tuple(range(0, steps + 1, check))
+                if name == "rank 1" and settings.keep_paths
+                else ()
+            ),
+        )
+        job = {"seed": own_seed(seed, settings.name, name), "replicas": replicas}
+        jobs[f"{prefix}, {name}"] = ensemble_job(ensemble, **job)
+        if name in ("rank 1", "trivial"):
+            short = min(settings.twin_steps, steps)
+            quiet = ensemble.noise_off.twin(steps=short, record_at=())
+            jobs[f"{prefix}, {name}, noise off"] = ensemble_job(quiet, **job)
+            jobs[f"{prefix}, {name}, cooled"] = Job(
+                cooled, (settings, starts[name], own_seed(seed, settings.name, name, "cooled")),
+                8.0 * settings.replicas * (settings.thermal_steps + settings.twin_steps),
+            )  # fmt: skip
+    return jobs
+
+
+def cooled(settings: LangevinSettings, start: Start, seed: int) -> Cooled:
+    """Train with noise for `thermal_steps`, then without: does the scatter alone escape?"""
+    replicas, update = range(settings.replicas), settings.update
+    data = [draw(settings.task, seed=seed, dataset=0)]
+    lanes = np.zeros(len(replicas), dtype=int)
+    layers, _ = prepare(start, settings.network, update, data, lanes, seed=seed, replicas=replicas)
+    shapes = [layer.shape for layer in layers]
+    sizes = [rows * columns for rows, columns, _ in shapes]
+    stream = Stream(seed, "Langevin noise", list(replicas), -(-sum(sizes) // 2))
+    xx, yx = data[0].train.xx[..., None], data[0].train.yx[..., None]
+    for now in range(settings.thermal_steps):
+        draws = np.split(stream.normals(now)[: sum(sizes)], np.cumsum(sizes)[:-1])
+        noise = [part.reshape(shape) for part, shape in zip(draws, shapes, strict=True)]
+        step(layers, gradients(layers, xx, yx), noise, update)
+    rank = len(start.strengths)
+    threshold = settings.event(rank).threshold
+    trapped = strengths(layers)[rank] < threshold
+    for _ in range(settings.twin_steps):
+        step(layers, gradients(layers, xx, yx), None, update.noiseless)
+    escaped = trapped & (strengths(layers)[rank] > threshold)
+    return Cooled(int(escaped.sum()), int(trapped.sum()))
+
+
+def read(settings: LangevinSettings, seed: int, results: Mapping[str, Any]) -> LangevinRecord:
+    """Rates, predictions and verdicts of every stage."""
+    theory = tuple(_theory(settings, rank) for rank in (0, 1))
+    prefix = f"Langevin, {settings.name}"
+    random: Outcome = results[f"{prefix}, random"]
+    held: Outcome = results[f"{prefix}, rank 1"]
+    trivial: Outcome = results[f"{prefix}, trivial"]
+    extra: Outcome = results[f"{prefix}, trivial, first stage"]
+    first = _join(trivial.passages[0], extra.passages[0])
+    second = _second_stage(settings, trivial)
+    pooled = _join(held.passages[0], second)
+    table = (
+        ("random", "0 -> 2", random.passages[1], None),
+        ("rank 1", "1 -> 2", held.passages[0], theory[1]),
+        ("trivial", "0 -> 1", first, theory[0]),
+        ("trivial", "1 -> 2", second, theory[1]),
+        ("trivial", "0 -> 2", trivial.passages[1], None),
+        ("both", "1 -> 2", pooled, theory[1]),
+    )
+    stages = tuple(_stage(settings, seed, *row) for row in table)
+    noise_off = _noise_off(settings, results)
+    return LangevinRecord(
+        name=settings.name,
+        signals=settings.signals,
+        weight_decay=settings.weight_decay,
+        width=settings.network.width,
+        temperature=settings.temperature,
+        learning_rate=settings.learning_rate,
+        theory=theory,
+        stages=stages,
+        noise_off=noise_off,
+        same_hazard=log_rank(held.passages[0], second).p_value,
+        verdicts=(
+            _verdict(theory[0], stages[2], noise_off),
+            _verdict(theory[1], stages[5], noise_off),
+        ),
+        decades=_decades(stages[0], stages[5]),
+        abruptness=_abruptness(settings, held),
+    )
+
+
+def _theory(settings: LangevinSettings, rank: int) -> StageTheory:
+    mode, temperature = settings.mode(rank), settings.temperature
+    critical = float(thermal_spinodal(**mode))
+    out, back = free_energy_barriers(**mode, temperature=temperature)
+    target = (0.5 * settings.learned(rank)) ** (1 / settings.network.depth)
+    exists = bool(np.isfinite(out))
+    time = mode_first_passage_time(**mode, temperature=temperature, target=target)
+    activated = exists and temperature <= DRIFT_ABOVE * critical and out >= SEVERAL * temperature
+    bare = {k: v for k, v in mode.items() if k != "rotations"}
+    return StageTheory(
+        rank=rank,
+        rotations=mode["rotations"],
+        thermal_spinodal=critical,
+        fraction=temperature / critical,
+        energy_barrier_over_t=float(modes.barrier_out(**bare)) / temperature,
+        barrier_over_t=float(out) / temperature if exists else None,
+        back_over_t=float(back) / temperature if exists else None,
+        predicted_time=time,
+        predicted_steps=time / settings.learning_rate,
+        label="activated" if activated else "drift",
+    )
+
+
+def _join(a: EscapeTimes, b: EscapeTimes) -> EscapeTimes:
+    """Two sets of independent replicas as one."""
+    shifted = EscapeTimes(
+        replica=b.replica + int(a.replica.max(initial=-1)) + 1,
+        dataset=b.dataset,
+        steps=b.steps,
+        time=b.time,
+        status=b.status,
+    )
+    return EscapeTimes.merge([a, shifted])
+
+
+def _second_stage(settings: LangevinSettings, trivial: Outcome) -> EscapeTimes:
+    """Time from the first to the second stage, all watched for one common window.
+
+    Replicas whose first stage came too late for a whole window are left out: the choice depends
+    on the past of the second stage only, so it does not bias it.
+    """
+    one, two = trivial.passages
+    window = settings.second_window
+    use = one.escaped & (one.steps <= settings.trivial_steps - window)
+    waited = np.maximum(two.steps - one.steps, 0)[use]
+    escaped = two.escaped[use] & (waited <= window)
+    steps = np.where(escaped, waited, window)
+    return EscapeTimes(
+        replica=one.replica[use],
+        dataset=one.dataset[use],
+        steps=steps,
+        time=steps * settings.learning_rate,
+        status=np.where(escaped, "escaped", "censored"),
+    )
+
+
+def _stage(
+    settings: LangevinSettings,
+    seed: int,
+    start: str,
+    stage: str,
+    times: EscapeTimes,
+    theory: StageTheory | None,
+) -> StageRecord:
+    lr, rate = settings.learning_rate, exponential_rate(times)
+    survival = kaplan_meier(times)
+    median = survival.median
+    predicted = theory.predicted_time if theory else None
+    check = 2 if start == "random" else settings.check_every
+    return StageRecord(
+        start=start,
+        stage=stage,
+        escapes=times.events,
+        trials=times.status.size,
+        horizon_steps=int(times.steps.max()),
+        rate=rate,
+        mean_steps=_inverse(rate.rate, lr),
+        mean_steps_low=1 / rate.high / lr,
+        mean_steps_high=_inverse(rate.low, lr),
+        median_steps=Quantile(
+            value=None if median.value is None else median.value / lr,
+            low=median.low / lr,
+            high=None if median.high is None else median.high / lr,
+            confidence=median.confidence,
+        ),
+        predicted_steps=predicted / lr if predicted else 0.0,
+        ratio=_inverse(rate.rate, predicted) if predicted else None,
+        ratio_low=1 / rate.high / predicted if predicted else 0.0,
+        ratio_high=_inverse(rate.low, predicted) if predicted else None,
+        memoryless=memorylessness(
+            times, generator=generator(seed, settings.name, start, stage),
+            check_every=check * lr, resamples=499,
+        ),
+        curve=_curve(survival, lr),
+    )  # fmt: skip
+
+
+def _inverse(rate: float, unit: float) -> float | None:
+    return 1 / rate / unit if rate > 0 else None
+
+
+def _curve(survival: SurvivalCurve, lr: float) -> Curve:
+    columns = {
+        name: tuple(float(f"{v:.5g}") for v in getattr(survival, name))
+        for name in ("survival", "low", "high")
+    }
+    return Curve(steps=tuple(np.rint(survival.time / lr).tolist()), **columns)
+
+
+def _noise_off(settings: LangevinSettings, results: Mapping[str, Any]) -> tuple[NoiseOff, ...]:
+    rows = []
+    for start in ("rank 1", "trivial"):
+        quiet: Outcome = results[f"Langevin, {settings.name}, {start}, noise off"]
+        cool: Cooled = results[f"Langevin, {settings.name}, {start}, cooled"]
+        rest = quiet.passages[0]
+        rows += [
+            NoiseOff(
+                start=start,
+                after="no noise at all",
+                escapes=escape_probability(rest.events, rest.status.size),
+                steps=min(settings.twin_steps, int(rest.steps.max())),
+            ),
+            NoiseOff(
+                start=start,
+                after=f"{settings.thermal_steps} updates with noise",
+                escapes=escape_probability(cool.escaped, cool.trapped),
+                steps=settings.twin_steps,
+            ),
+        ]
+    return tuple(rows)
+
+
+def _verdict(theory: StageTheory, stage: StageRecord, noise_off: tuple[NoiseOff, ...]) -> str:
+    """'noise_activated' needs all: the window, silence without noise, and memorylessness."""
+    start = "trivial" if theory.rank == 0 else "rank 1"
+    quiet = all(row.escapes.events == 0 for row in noise_off if row.start == start)
+    if not quiet:
+        return "noise_free_drift"
+    if stage.escapes == 0:
+        return "cannot_tell"
+    if theory.label == "drift" or stage.memoryless.verdict == "rejected":
+        return "noise_drift"
+    return "noise_activated" if stage.memoryless.verdict == "consistent" else "cannot_tell"
+
+
+def _decades(fast: StageRecord, slow: StageRecord) -> float | None:
+    if fast.median_steps.value is None or slow.mean_steps is None:
+        return None
+    return float(np.log10(slow.mean_steps / fast.median_steps.value))
+
+
+def _abruptness(settings: LangevinSettings, held: Outcome) -> Abruptness | None:
+    if not settings.keep_paths:
+        return None
+    series: NDArray[np.float64] = held.recorded_strengths[:, :, 1]
+    waiting = series < 0.5 * settings.event(1).threshold  # half-way to the event: still trapped
+    return abruptness(
+        series, held.recorded_steps, plateau=float(np.median(series[waiting])),
+        final=settings.learned(1), arm="Langevin, rank 1 start", unit="updates",
+    )  # fmt: skip

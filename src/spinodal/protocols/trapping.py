@@ -1,0 +1,147 @@
+"""Figure 1a: are there traps, and does noise free a network from them?
+
+The paper's experiment as described, its controls, the Langevin noise that does what the paper
+describes, the sensitivity to the start, and the search for settings that would give its times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from spinodal.protocols import (
+    charity,
+    initialisation,
+    langevin_stages,
+    minibatch_traps,
+    residual_ladder,
+)
+from spinodal.protocols.abruptness import Abruptness
+from spinodal.protocols.charity import CharityRecord, CharitySettings
+from spinodal.protocols.initialisation import BasinRecord, BasinSettings
+from spinodal.protocols.langevin_stages import LangevinRecord, LangevinSettings
+from spinodal.protocols.minibatch_traps import Arm, MinibatchRecord, MinibatchSettings
+from spinodal.protocols.residual_ladder import LadderRecord, LadderSettings
+from spinodal.protocols.side_by_side import Progress, outcomes
+from spinodal.records import Settings
+
+
+class TrappingSettings(Settings):
+    """All parts of figure 1a."""
+
+    minibatch: MinibatchSettings
+    ladder: LadderSettings = LadderSettings()
+    langevin: tuple[LangevinSettings, ...]
+    basins: BasinSettings = BasinSettings()
+    charity: CharitySettings = CharitySettings()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """Figure 1a. `abruptness` compares the arms whose transitions were seen from end to end."""
+
+    minibatch: MinibatchRecord
+    ladder: LadderRecord
+    langevin: tuple[LangevinRecord, ...]
+    basins: BasinRecord
+    charity: CharityRecord
+    abruptness: tuple[Abruptness, ...]
+
+
+def preset(effort: str) -> TrappingSettings:
+    """Settings of the quick or the full reproduction."""
+    if effort == "paper":
+        arms = _arms(random=1000, rank_one=20_000, trivial=20_000, caption=20_000, twin=20_000)
+        return TrappingSettings(
+            minibatch=MinibatchSettings(
+                datasets=50, trajectories=510, arms=arms
+            ),
+            ladder=LadderSettings(epochs=2000),
+            langevin=_langevin(4.0),
+            basins=BasinSettings(starts=2000, steps=3000),
+            charity=CharitySettings(
+                variant_epochs=5000, sparse_epochs=20_000, sparse_datasets=50,
+                noisy_replicas=128, noisy_epochs=60_000,
+            ),
+        )  # fmt: skip
+    arms = _arms(random=200, rank_one=6000, trivial=1200, caption=200, twin=400)
+    return TrappingSettings(minibatch=MinibatchSettings(arms=arms), langevin=_langevin(1.0))
+
+
+def run(
+    settings: TrappingSettings, *, seed: int, workers: int = 1, progress: Progress = None
+) -> Record:
+    """Every part, all simulations side by side; the record does not depend on `workers`."""
+    traps = settings.minibatch
+    data = minibatch_traps.training_sets(traps, seed)
+    decays = settings.ladder.weight_decays
+    noisy = {
+        part.weight_decay: part.temperature
+        for part in settings.langevin
+        if part.signals == traps.signals
+    }
+    jobs = (
+        minibatch_traps.plan(traps, seed, data)
+        | residual_ladder.plan(settings.ladder, traps, seed, data)
+        | initialisation.plan(settings.basins, seed)
+        | charity.plan(settings.charity, traps, noisy, seed, data, decays)
+    )
+    for part in settings.langevin:
+        jobs |= langevin_stages.plan(part, seed)
+    results = outcomes(jobs, workers=workers, progress=progress)
+    minibatch = minibatch_traps.read(traps, data, results)
+    ladder = residual_ladder.read(settings.ladder, traps, results)
+    langevin = tuple(langevin_stages.read(part, seed, results) for part in settings.langevin)
+    sudden = [arm.abruptness for arm in minibatch.arms if arm.start == "random"]
+    return Record(
+        minibatch=minibatch,
+        ladder=ladder,
+        langevin=langevin,
+        basins=initialisation.read(settings.basins, results),
+        charity=charity.read(settings.charity, traps, minibatch, ladder, langevin, results),
+        abruptness=(
+            *sudden,
+            *ladder.abruptness,
+            *(part.abruptness for part in langevin if part.abruptness),
+        ),
+    )
+
+
+def _langevin(more: float) -> tuple[LangevinSettings, ...]:
+    """Both Langevin settings; `more` multiplies replicas and horizons."""
+
+    def times(number: int) -> int:
+        return round(more * number)
+
+    return (
+        LangevinSettings(
+            replicas=times(64), rank_one_replicas=times(64), extra=times(48),
+            rank_one_steps=times(45_000), trivial_steps=times(45_000),
+            first_steps=times(30_000), second_window=times(30_000),
+        ),
+        LangevinSettings(
+            name="paper's signals", signals=(0.9, 0.8), anchor=1, fraction=0.69,
+            replicas=times(64), rank_one_replicas=times(110), extra=times(48),
+            rank_one_steps=times(50_000), trivial_steps=times(50_000),
+            first_steps=times(5000), second_window=times(45_000), keep_paths=False,
+        ),
+    )  # fmt: skip
+
+
+def _arms(*, random: int, rank_one: int, trivial: int, caption: int, twin: int) -> tuple[Arm, ...]:
+    """The text's weight decay 0.32 and the caption's 0.03, horizons in epochs.
+
+    Watching a random start at every update costs little and resolves its first epochs. A trivial
+    trap at 0.32 is exactly zero, in floating point too, after some 1100 epochs.
+    """
+    return (
+        Arm(start="random", weight_decay=0.32, epochs=random, twin_epochs=random, check_every=4),
+        Arm(start="rank 1", weight_decay=0.32, epochs=rank_one, twin_epochs=min(twin, rank_one),
+            check_every=64),
+        Arm(start="trivial", weight_decay=0.32, epochs=trivial, twin_epochs=min(twin, trivial),
+            check_every=64),
+        Arm(start="random", weight_decay=0.03, epochs=random, twin_epochs=random, check_every=4),
+        Arm(start="rank 1", weight_decay=0.03, epochs=caption, twin_epochs=min(twin, caption),
+            check_every=8),
+        Arm(start="trivial", weight_decay=0.03, epochs=caption, twin_epochs=min(twin, caption),
+            check_every=8),
+    )  # fmt: skip
