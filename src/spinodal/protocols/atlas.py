@@ -23,7 +23,7 @@ CONVENTION = (
 
 _HIGHEST = 1000.0
 
-Positive = Annotated[float, Field(gt=0, ge=1e-100, le=1e100)]
+Positive = Annotated[float, Field(gt=0, le=1e100)]
 
 
 class AtlasSettings(Settings):
