@@ -27,7 +27,7 @@ def coexistence_below_spinodal(bench: Bench) -> Finding:
     )
     holds = all(ratio < 1 for ratio in ratios)
     return bench.finding(
-        {f"beta*/beta_c at depth {s.depth}": here},
+        {f"coexistence over spinodal at depth {s.depth}": here},
         "reproduces" if holds else "wrong",
         "The ratio is 2^{2-2/L}/L for every signal, below 1 from L = 3 on and falling to 0 (a "
         "closed form that the paper does not give)."

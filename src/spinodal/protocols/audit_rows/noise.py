@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,13 @@ class GradientNoise:
 
 def gradient_noise(settings: AuditSettings, *, rank: int, seed: int) -> GradientNoise | None:
     """Gradient noise at the phase of this rank, from fresh samples; None where there is none."""
-    s = settings
+    return _measured(settings.model_dump_json(), rank, seed)
+
+
+@lru_cache(maxsize=32)
+def _measured(settings: str, rank: int, seed: int) -> GradientNoise | None:
+    """`gradient_noise`, kept because several rows ask for the same."""
+    s = AuditSettings.model_validate_json(settings)
     room = len(s.signals) if s.depth == 1 else min(s.width, len(s.signals))
     strengths = modes.stationary_points(
         depth=s.depth, signal=np.array(s.ordered), weight_decay=s.weight_decay

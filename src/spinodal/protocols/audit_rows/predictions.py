@@ -78,13 +78,13 @@ def depth(bench: Bench) -> Finding:
     else:
         verdict, reason = "wrong", "Barriers do not grow with depth."
     return bench.finding(
-        {"barriers at fixed beta": fixed, "barriers at beta*": same, "beta*": level},
+        {"barriers at fixed beta": fixed, "barriers at coexistence": same, "coexistence": level},
         verdict,
         reason,
         depths=DEPTHS,
         weight_decay=beta,
         spinodals=limits,
-        beta_star_at_depth_100_and_1000=far,
+        coexistence_at_depth_100_and_1000=far,
         spinodals_if_equation_1_is_taken_literally=[
             n * b for n, b in zip(DEPTHS, limits, strict=True)
         ],

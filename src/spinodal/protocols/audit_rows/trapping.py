@@ -126,8 +126,8 @@ def _trap(bench: Bench, *, rank: int, stated: float, **evidence: object) -> Find
                 ),
             },
         )
-    noise = gradient_noise(bench.settings, rank=rank, seed=bench.seed)
-    if rank > 0 or noise is None or noise.trace > 0:
+    noise = gradient_noise(bench.settings, rank=0, seed=bench.seed) if rank == 0 else None
+    if noise is None or noise.trace > 0:
         return bench.finding(
             None, "not checked", "Needs the runs of figure 1a: reproduce fig1a first.", **evidence
         )
