@@ -702,7 +702,11 @@ def _width(
         )
         for times in (_later(tested, dead), tested)
     )
-    off = [o.passages[0] for (v, part), o in outcomes.items() if part == "off" and v in set(1 / x)]
+    off = [
+        outcome.passages[0]
+        for (value, part), outcome in outcomes.items()
+        if part == "off" and isinstance(value, float)
+    ]
     halfway = 0.5 * float(modes.learned(depth=settings.depth, **settings.mode))
     learns = {
         part: bool(outcomes[part, "off"].strengths[0, 0] > halfway) for part in ("below", "above")

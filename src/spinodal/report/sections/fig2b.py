@@ -73,7 +73,7 @@ def _stated(record: ArrheniusRecord) -> tuple[Stated, ...]:
     return (
         Stated(
             what="escape from the rank-1 trap by minibatch noise",
-            stated="all runs",
+            stated="observed",
             found=f"{sweep.escapes} of {sweep.replicas}",
             verdict="not reproduced as described" if sweep.escapes == 0 else "reproduces",
         ),
@@ -101,10 +101,10 @@ def _sweep_text(record: ArrheniusRecord) -> str:
     sweep = record.sweep
     rates = [p for p in sweep.points if p.decay_rate is not None]
     fell = (
-        f"The second strength does not wander, it falls: by "
+        f"The second strength does not wander, it falls exponentially, at "
         f"{shown(min(p.decay_rate or 0.0 for p in rates), 3)} to "
-        f"{shown(max(p.decay_rate or 0.0 for p in rates), 3)} per time unit, as depth times weight "
-        f"decay = {shown(rates[0].decay_predicted, 3)} says (the dead weights only decay). "
+        f"{shown(max(p.decay_rate or 0.0 for p in rates), 3)} per time unit; depth times weight "
+        f"decay is {shown(rates[0].decay_predicted, 3)} (dead weights only decay). "
         if rates
         else ""
     )
@@ -117,7 +117,7 @@ def _sweep_text(record: ArrheniusRecord) -> str:
         f"is {shown(min(times), 2)} to {shown(max(times), 2)} time units. {sweep.escapes} of "
         f"{sweep.replicas} trajectories escaped; one-sided bounds at 95 %: "
         f"{shown(sweep.rate_bound_per_step, 2)} per step, {shown(sweep.rate_bound_per_epoch, 2)} "
-        f"per epoch, and at most {shown(100 * sweep.dataset_bound, 2)} % of data sets. {fell}"
+        f"per epoch; escape in at most {shown(100 * sweep.dataset_bound, 2)} % of data sets. {fell}"
         "In the trap the per-sample gradient has the covariance trace "
         f"{shown(sweep.noise_trace, 3)} ± {shown(sweep.noise_trace_se, 1)}, but its largest "
         "component in any weight that could raise the rank is "
@@ -169,7 +169,7 @@ def _window_text(record: ArrheniusRecord) -> str:
 
 def _sweep_table(record: ArrheniusRecord) -> Table:
     return Table(
-        name="fig2b_sweep",
+        name="fig2b_escapes",
         caption="Escapes by minibatch noise from the rank-1 trap",
         columns=(
             "learning rate", "epochs", "steps", "time", "runs", "escapes", "bound per step",
@@ -306,7 +306,7 @@ def _controls_text(record: ArrheniusRecord) -> str:
         )
         parts.append(
             f"**Width {one.width}**: noise off, {one.off_escapes} of {one.off_replicas} escaped; "
-            f"{saddle}; waiting {_memory(one)}; {halving}. Verdict: "
+            f"{saddle}; {_memory(one)}; {halving}. Verdict: "
             f"{one.verdict.replace('_', ' ')}."
         )
     return "Controls. " + " ".join(parts)
@@ -320,7 +320,7 @@ def _memory(one: LangevinWidth) -> str:
         else f"; {shown(one.memoryless_p_whole, 2)} with the way itself counted"
     )
     return (
-        f"without memory {one.memoryless} ({p}, {one.memoryless_events} escapes, after the "
+        f"memoryless: {one.memoryless} ({p}, {one.memoryless_events} escapes, leaving out the "
         f"{shown(one.dead_time, 2)} time units that the way over the saddle takes{whole})"
     )
 
