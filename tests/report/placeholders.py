@@ -136,8 +136,8 @@ def wave_section(record: WaveRecord) -> Section:
     )
 
 
-def audit(*needs: str) -> ModuleType:
-    """A protocol that needs the records of others."""
+def audit(*needs: str) -> tuple[ModuleType, ModuleType]:
+    """A protocol that needs the records of others, and its section."""
 
     def run(settings: Any, *, seed: int, workers: int, records: Any, progress: Any) -> AuditRecord:
         CALLS.append("audit")
@@ -160,7 +160,17 @@ def audit(*needs: str) -> ModuleType:
     def preset(effort: str) -> WaveSettings:
         return WaveSettings(name="audit")
 
-    return module("placeholder_audit", run=run, Record=AuditRecord, NEEDS=needs, preset=preset)
+    def section(record: AuditRecord) -> Section:
+        return Section(
+            id="audit",
+            title=f"Audit of {len(record.rows)} claims",
+            question="Does anything hold?",
+            answer="Some of it.",
+            blocks=(),
+        )
+
+    protocol = module("placeholder_audit", run=run, Record=AuditRecord, NEEDS=needs, preset=preset)
+    return protocol, module("placeholder_section_audit", section=section)
 
 
 def module(name: str, **contents: Any) -> ModuleType:
@@ -192,9 +202,8 @@ def install(*, delay: float = 0.0) -> None:
     for name in ("fig2a", "fig3", "fig4"):
         protocol, section = wave(name, delay=delay)
         registry.SECTIONS[name] = registry.Entry(protocol.__name__, section.__name__)
-    registry.SECTIONS["audit"] = registry.Entry(
-        audit("fig3", "fig4").__name__, "spinodal.report.sections.audit"
-    )
+    protocol, section = audit("fig3", "fig4")
+    registry.SECTIONS["audit"] = registry.Entry(protocol.__name__, section.__name__)
     registry.REQUESTS = module("placeholder_requests", REQUESTS=REQUESTS).__name__
     shelf.fingerprint = lambda: "placeholder"  # the package may be edited while its tests run
 

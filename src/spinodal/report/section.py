@@ -175,7 +175,8 @@ def _shown_float(value: float, digits: int) -> str:
         return _minus(str(value))
     if value == 0:
         return "0"
-    enough = len(repr(abs(value)).partition("e")[0].replace(".", "").strip("0"))
+    # Twelve digits tell 0.3 from what arithmetic makes of it, 0.30000000000000004.
+    enough = len(f"{abs(value):.12g}".partition("e")[0].replace(".", "").strip("0"))
     digits = min(digits, max(enough, 1))
     mantissa, _, exponent = f"{value:.{digits - 1}e}".partition("e")
     power = int(exponent)
