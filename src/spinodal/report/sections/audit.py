@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from spinodal.protocols.audit import Record
-from spinodal.report.page import AuditRow, balance, words
-from spinodal.report.section import Heading, Paragraph, Section, Table
+from spinodal.report.page import AuditRow, balance
+from spinodal.report.section import Heading, Paragraph, Section
 
 MEANING = (
     "**reproduces**: the statement follows, or the number comes out. **wrong**: it comes out "
@@ -31,31 +31,5 @@ def section(record: Record) -> Section:
         title=f"Audit of {len(record.rows)} claims",
         question="Which of the paper's quantitative statements follow from its own settings?",
         answer=balance([AuditRow(**vars(row)) for row in record.rows]),
-        blocks=(
-            Heading("How to read a verdict"),
-            Paragraph(MEANING),
-            Paragraph(METHOD),
-            _all(record),
-        ),
-    )
-
-
-def _all(record: Record) -> Table:
-    return Table(
-        name="audit_rows",
-        caption="All rows with their reasons.",
-        columns=("id", "where", "claim", "stated", "recomputed", "verdict", "reason"),
-        rows=tuple(
-            (
-                row.id,
-                row.where,
-                row.claim,
-                words(row.stated),
-                words(row.recomputed),
-                row.verdict,
-                row.reason,
-            )
-            for row in record.rows
-        ),
-        shown=0,
+        blocks=(Heading("How to read a verdict"), Paragraph(MEANING), Paragraph(METHOD)),
     )
