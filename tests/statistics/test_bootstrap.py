@@ -100,6 +100,35 @@ def test_the_names_of_data_sets_and_the_unit_of_time_do_not_matter():
     assert 10 * there.high == pytest.approx(here.high)
 
 
+def test_a_typical_rate_has_students_interval_on_logarithms_free_of_bias():
+    times = nested(np.random.default_rng(9), datasets=6, replicas=4, spread=1.0, cutoff=np.inf)
+    found = rate_across_datasets(times, average="typical", confidence=0.9)
+    # The time of four escapes at rate k is Gamma(4) / k, and E ln Gamma(4) = digamma(4).
+    digamma = 1 + 1 / 2 + 1 / 3 - np.euler_gamma
+    logs = digamma - np.log(times.time.reshape(6, 4).sum(axis=1))
+    half = stats.t.ppf(0.95, 5) * stats.sem(logs)
+    expected = [logs.mean() - half, logs.mean() + half]
+    np.testing.assert_allclose(np.log([found.low, found.high]), expected, rtol=1e-10)
+    assert np.log(found.rate) == pytest.approx(logs.mean())
+
+
+def test_the_pooled_interval_is_students_on_the_linearised_ratio():
+    times = nested(np.random.default_rng(10), datasets=7, replicas=30, spread=1.0, cutoff=1.0)
+    found = rate_across_datasets(times)
+    escaped = times.escaped.reshape(7, 30).sum(axis=1)
+    exposure = times.time.reshape(7, 30).sum(axis=1)
+    residual = 7 * (escaped - found.rate * exposure) / times.events
+    half = stats.t.ppf(0.975, 6) * stats.sem(residual)
+    assert np.log(found.high / found.rate) == pytest.approx(half, rel=1e-10)
+    assert np.log(found.rate / found.low) == pytest.approx(half, rel=1e-10)
+
+
+def test_data_sets_that_agree_by_luck_never_narrow_the_interval_below_counting_noise():
+    times = table(np.ones(20), np.arange(20) % 2 == 0, np.arange(20) // 10)
+    found = rate_across_datasets(times)
+    assert np.log(found.high / found.rate) == pytest.approx(stats.norm.ppf(0.975) / np.sqrt(10))
+
+
 def test_one_data_set_cannot_speak_for_the_task():
     with pytest.raises(InputError, match="at least two"):
         rate_across_datasets(table(np.ones(3), np.ones(3, bool), np.zeros(3)))
@@ -136,6 +165,17 @@ def test_the_bootstrap_is_a_function_of_its_generator():
     ]
     assert draws[0] == draws[1]
     assert draws[0] != draws[2]
+
+
+def test_clusters_are_drawn_whole():
+    found = cluster_interval(
+        lambda rows: float(rows.size),
+        [np.ones(20)],
+        np.arange(20) % 5,
+        generator=np.random.default_rng(0),
+        resamples=99,
+    )
+    assert (found.value, found.low, found.high) == (20, 20, 20)
 
 
 def test_a_statistic_that_never_varies_has_an_interval_of_no_width():

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import optimize, stats
@@ -84,6 +84,7 @@ def test_dropping_the_censored_or_counting_them_as_escapes_flattens_the_line():
         assert wrong.high < 2.0
 
 
+@settings(deadline=None)
 @given(
     seed=st.integers(0, 10**6),
     unit=st.floats(1e-6, 1e6),
@@ -103,6 +104,7 @@ def test_units_of_time_and_temperature_change_the_law_as_they_must(seed, unit, s
     )
 
 
+@settings(deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_the_order_of_replicas_does_not_matter(seed):
     g = np.random.default_rng(seed)
@@ -191,6 +193,7 @@ def test_pure_drift_on_the_papers_learning_rates_already_looks_like_an_arrhenius
     assert escape_laws.drift_slope(RATES) == pytest.approx(1.18e-3, abs=5e-6)
 
 
+@settings(deadline=None)
 @given(unit=st.floats(1e-3, 1e3), order=st.permutations(RATES))
 def test_the_r_squared_of_drift_depends_on_ratios_of_rates_only(unit, order):
     assert escape_laws.drift_r_squared(unit * np.array(order)) == pytest.approx(

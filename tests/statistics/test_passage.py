@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -59,6 +59,7 @@ def test_passages_become_escape_times_with_a_status_for_every_series():
     assert times.dataset.tolist() == [0, 0, 1]
 
 
+@settings(deadline=None)
 @given(series=SERIES, threshold=st.floats(-2, 2), persistence=st.integers(1, 12))
 def test_down_is_up_in_the_mirror(series, threshold, persistence):
     at = np.arange(12)
@@ -70,6 +71,7 @@ def test_down_is_up_in_the_mirror(series, threshold, persistence):
     np.testing.assert_array_equal(up.index, down.index)
 
 
+@settings(deadline=None)
 @given(series=SERIES, threshold=st.floats(-2, 2), persistence=st.integers(1, 11))
 def test_asking_for_more_persistence_never_finds_an_earlier_passage(series, threshold, persistence):
     index = []
@@ -133,6 +135,20 @@ def test_the_error_of_the_width_falls_with_the_square_of_the_check_interval():
         width = transitions.transitions(series, steps=steps, plateau=0, final=1).width
         error.append(abs(float(width) - 2 * np.log(9) / 0.02))
     assert error[0] / error[2] > 8
+
+
+def test_noise_on_the_plateau_or_after_the_passage_does_not_widen_a_transition():
+    series = [0.0, 0.3, 0.0, 0.0, 1.0, 0.05, 1.0, 1.0]
+    found = transitions.transitions(series, steps=np.arange(8), plateau=0, final=1)
+    assert found.width == pytest.approx(0.8)
+    assert found.delay == pytest.approx(3.5)
+
+
+def test_a_delay_counts_from_the_first_check():
+    series, steps = [0.0, 0.0, 1.0], np.array([100, 110, 120])
+    found = transitions.transitions(series, steps=steps, plateau=0, final=1)
+    assert found.delay == pytest.approx(15)
+    assert found.abruptness == pytest.approx(8 / 15)
 
 
 def test_a_transition_without_both_ends_is_not_complete():

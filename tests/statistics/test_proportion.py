@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
@@ -12,6 +12,7 @@ from spinodal.statistics.proportion import escape_probability
 counts = st.integers(1, 500).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 
 
+@settings(deadline=None)
 @given(count=counts, confidence=st.floats(0.5, 0.999))
 def test_the_limits_are_where_the_count_becomes_improbable(count, confidence):
     events, trials = count
@@ -24,6 +25,7 @@ def test_the_limits_are_where_the_count_becomes_improbable(count, confidence):
         assert stats.binom.cdf(events, trials, found.high) == pytest.approx(tail, rel=1e-6)
 
 
+@settings(deadline=None)
 @given(count=counts)
 def test_not_escaping_is_escaping_in_the_mirror(count):
     events, trials = count

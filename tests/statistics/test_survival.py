@@ -4,7 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import ArrayLike, NDArray
 from scipy import stats
@@ -131,6 +131,7 @@ def test_when_nothing_escaped_the_rate_has_a_one_sided_bound(confidence):
     assert np.exp(-none.high * none.exposure) == pytest.approx(1 - confidence)
 
 
+@settings(deadline=None)
 @given(rows=samples, factor=st.floats(1e-6, 1e6), method=st.sampled_from(["automatic", "exact"]))
 def test_a_rate_scales_as_the_inverse_of_the_unit_of_time(rows, factor, method):
     time, status = zip(*rows, strict=True)
@@ -140,6 +141,7 @@ def test_a_rate_scales_as_the_inverse_of_the_unit_of_time(rows, factor, method):
         assert getattr(there, name) * factor == pytest.approx(getattr(here, name), rel=1e-9)
 
 
+@settings(deadline=None)
 @given(rows=samples, shuffle=st.randoms(use_true_random=False))
 def test_the_order_of_replicas_does_not_matter(rows, shuffle):
     mixed = list(rows)
@@ -152,6 +154,7 @@ def test_the_order_of_replicas_does_not_matter(rows, shuffle):
     )
 
 
+@settings(deadline=None)
 @given(rows=samples, cut=st.integers(0, 40))
 def test_merging_parts_gives_the_rate_of_the_whole(rows, cut):
     whole = escape_times(*zip(*rows, strict=True))
@@ -168,6 +171,7 @@ def test_merging_parts_gives_the_rate_of_the_whole(rows, cut):
     assert sum(part.events for part in parts) == whole.events
 
 
+@settings(deadline=None)
 @given(rows=samples, longer=st.floats(1e-3, 1e3))
 def test_watching_the_censored_for_longer_lowers_the_rate_and_its_limits(rows, longer):
     time, status = (np.array(column) for column in zip(*rows, strict=True))
@@ -197,6 +201,17 @@ def test_kaplan_meier_by_hand():
     np.testing.assert_array_equal(curve.time, [0, 1, 2, 3, 4])
     np.testing.assert_allclose(curve.survival, [1, 4 / 5, 3 / 5, 3 / 10, 3 / 10])
     assert curve.median.value == 3
+
+
+@pytest.mark.parametrize("ending", ["diverged", "escaped_elsewhere", "censored"])
+def test_whatever_is_not_an_escape_leaves_the_risk_set_without_a_step(ending):
+    time = np.arange(1.0, 201)
+    status = np.full(200, "escaped", dtype="<U17")
+    status[9::100] = ending
+    curve = survival.kaplan_meier(escape_times(time, status))
+    assert curve.events == 198
+    assert curve.survival[10] == curve.survival[9] == pytest.approx(191 / 200)
+    assert curve.survival[11] == pytest.approx(191 / 200 * 189 / 190)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -232,6 +247,7 @@ def test_with_everything_escaped_no_limit_is_missing():
     assert single.median.value == 1.0
 
 
+@settings(deadline=None)
 @given(rows=samples)
 def test_limits_enclose_every_curve(rows):
     curve = survival.kaplan_meier(escape_times(*zip(*rows, strict=True)))
