@@ -152,11 +152,13 @@ def test_a_mean_carries_its_interval_and_leaves_out_what_does_not_exist():
     assert Mean.of([None]).mean is None
 
 
-def test_a_sweep_that_stops_below_the_last_spinodal_is_refused():
+def test_sweeps_that_cannot_show_the_transitions_are_refused():
     with pytest.raises(ValidationError, match=r"0\.4105"):
         PhaseDiagramSettings(top=0.4)
     with pytest.raises(ValidationError, match="depth >= 3"):
         PhaseDiagramSettings(depth=2)
+    with pytest.raises(ValidationError, match="as many as signals"):
+        PhaseDiagramSettings(signals=(0.9,))
 
 
 def test_other_depths_and_numbers_of_features_give_records_too():

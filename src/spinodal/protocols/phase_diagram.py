@@ -81,6 +81,12 @@ class PhaseDiagramSettings(Settings):
                 f"The sweep must pass the last spinodal, {last:.4g}, got top = {self.top:g}: "
                 "raise top."
             )
+        given = self.empirical_signals
+        if given is not None and len(given) != len(self.signals):
+            raise InputError(
+                f"empirical_signals must be as many as signals ({len(self.signals)}), got "
+                f"{len(given)}: change them, or leave the conditioned data set out (none)."
+            )
         self.update.steps_per_epoch(self.samples)
         return self
 
