@@ -101,8 +101,8 @@ def sparse_plateau(bench: Bench) -> Finding:
         found,
         "reproduces" if reached else "not reproduced as described",
         f"{stated} epochs pass without any noise if the checkpoint stopped at a second strength of "
-        f"{residual:.1e}; from ten times that it takes {quicker:.0f}, from a converged one it never "
-        "ends: the delay measures the checkpoint."
+        f"{residual:.1e}; from ten times that it takes {quicker:.0f}, from a converged one for "
+        "ever: the delay measures the checkpoint."
         if reached
         else "No checkpoint residual gives the stated time on most data sets.",
         **evidence,
