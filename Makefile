@@ -9,7 +9,9 @@ OUT     ?= reproduction
 WORKERS ?= 2
 ARGS    ?=
 bin     := .venv/bin
-setup   := PYTHON="$(PYTHON)" sh tools/setup
+setup   := exec env PYTHON="$(PYTHON)" sh tools/setup
+
+# Commands are started with exec, so that a signal to make reaches them and not a shell in between.
 
 # Somebody else's packages must not leak in; matplotlib's font cache must not need a home.
 unexport PYTHONPATH PYTHONHOME
@@ -23,10 +25,10 @@ help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 reproduce: setup ## recompute the figures and the audit into reproduction/ (ARGS="--effort paper")
-	@$(bin)/spinodal reproduce --effort quick --out "$(OUT)" $(ARGS)
+	@exec $(bin)/spinodal reproduce --effort quick --out "$(OUT)" $(ARGS)
 
 test: setup-test ## run the tests (ARGS="-k words")
-	@$(bin)/python -m pytest -n $(WORKERS) $(ARGS)
+	@exec $(bin)/python -m pytest -n $(WORKERS) $(ARGS)
 
 lint: setup-test ## check style and formatting
 	@$(bin)/ruff check

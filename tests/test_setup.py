@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -127,3 +128,26 @@ def test_a_machine_without_a_new_enough_python_is_told_so_in_one_line(
 def test_the_stamp_is_plain_json(made: Environment):
     stamp = json.loads((made.folder / STAMP).read_text(encoding="utf-8"))
     assert stamp == {"locks": "a", "where": str(made.folder)}
+
+
+def test_a_stopped_set_up_stops_its_children_and_their_children(made: Environment):
+    # The child starts a helper that would leave a file behind, then set-up is interrupted.
+    late = made.folder / "written-late"
+    helper = f"import time; time.sleep(2); open({str(late)!r}, 'w')"
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {helper!r}])"
+    setup = (
+        "import signal, sys; from pathlib import Path; from environment import Environment\n"
+        "signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))\n"
+        "environment = Environment(Path(sys.argv[1]), None)\n"
+        "print('ready', flush=True)\n"
+        "environment.run([sys.executable, '-c', sys.argv[2]], why='Waiting')\n"
+    )
+    command = [sys.executable, "-c", setup, str(made.folder), child]
+    with subprocess.Popen(command, cwd=TOOLS, stdout=subprocess.PIPE, text=True) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == "ready\n"
+        time.sleep(0.5)
+        running.terminate()
+        running.wait()
+    time.sleep(2.5)
+    assert not late.exists()

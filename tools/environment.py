@@ -9,6 +9,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -104,7 +105,10 @@ class Environment:
             raise explain(output, why, self.folder / LOG)
 
     def spawn(self, command: list[str], log: int) -> int:
-        """Start a child that dies with us and holds the lock for as long as it lives."""
+        """Start a child that holds the lock as long as it lives, and is stopped when we are.
+
+        It leads a process group of its own, so that the helpers that pip starts go with it.
+        """
         environment = {k: v for k, v in os.environ.items() if k not in DIVERTING}
         environment |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1"}
         child = subprocess.Popen(
@@ -114,11 +118,13 @@ class Environment:
             stderr=log,
             env=environment,
             pass_fds=() if self.lock is None else (self.lock,),
+            process_group=0,
         )
         try:
             return child.wait()
         except BaseException:
-            child.terminate()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGTERM)
             child.wait()
             raise
 
