@@ -194,3 +194,9 @@ def test_the_balance_counts_every_verdict():
         "Of the **4** statements audited here **1** reproduce, **2** are wrong and "
         "**1** are not checked."
     )
+
+
+def test_the_page_and_the_audit_know_the_same_verdicts():
+    from spinodal.protocols import audit
+
+    assert set(VERDICTS) == set(audit.VERDICTS)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
-import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 PATIENCE = 1.0
@@ -25,12 +24,11 @@ class Interrupted(BaseException):
 
     def leave(self) -> int:
         """Say how to go on, and end the process at once: files are whole at every moment."""
-        print(
-            "spinodal: Interrupted; finished sections are stored, and the same command again "
-            "continues.",
-            file=sys.stderr,
-            flush=True,
-        )
+        sentence = "finished sections are stored, and the same command again continues."
+        cursor = "\x1b[?25h\r\n" if os.isatty(2) else ""  # progress bars hide it
+        with suppress(OSError):
+            # Straight to the file: whatever is drawing on standard error may be half way.
+            os.write(2, f"{cursor}spinodal: Interrupted; {sentence}\n".encode())
         for child in multiprocessing.active_children():
             child.kill()
         os._exit(self.status)
