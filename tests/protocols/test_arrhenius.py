@@ -8,7 +8,9 @@ from matplotlib.figure import Figure as Canvas
 from pydantic import TypeAdapter
 
 from spinodal.protocols import arrhenius
-from spinodal.protocols.arrhenius import ArrheniusSettings, Record, Slope, temperatures
+from spinodal.protocols.arrhenius import Record
+from spinodal.protocols.arrhenius_records import ArrheniusSettings, Slope
+from spinodal.protocols.langevin_arrhenius import regime, temperatures
 from spinodal.report.sections import fig2b
 from spinodal.theory.free_energy import (
     free_energy_barriers,
@@ -128,9 +130,9 @@ def test_low_barriers_are_not_called_activated(record: Record) -> None:
 
 
 def test_a_point_near_the_thermal_spinodal_is_drift_and_enters_no_fit() -> None:
-    assert arrhenius._regime(0.85, 0.35) == "drift"
-    assert arrhenius._regime(0.5, 3.9) == "activated"
-    assert arrhenius._regime(None, None) == "drift"
+    assert regime(0.85, 0.35) == "drift"
+    assert regime(0.5, 3.9) == "activated"
+    assert regime(None, None) == "drift"
 
 
 def test_a_record_survives_json_and_does_not_depend_on_workers(record: Record) -> None:

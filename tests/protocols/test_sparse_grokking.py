@@ -16,12 +16,12 @@ from spinodal.dynamics.tasks import Data, Moments
 from spinodal.protocols import sparse_grokking
 from spinodal.protocols.sparse_grokking import (
     Record,
-    SparseGrokkingSettings,
     growth_signal,
     growth_time,
     implied_signal,
     residual_for_time,
 )
+from spinodal.protocols.sparse_records import SparseGrokkingSettings
 from spinodal.report.sections import fig1b
 from spinodal.theory.plateau import plateau_time
 

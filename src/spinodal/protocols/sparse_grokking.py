@@ -21,25 +21,28 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from scipy import stats
 
-from spinodal.dynamics.checkpoints import Start, prepare
-from spinodal.dynamics.networks import (
-    Layers,
-    Network,
-    end_to_end,
-    project_to_rank,
-    strengths,
-)
-from spinodal.dynamics.tasks import Data, GaussianTask, draw
-from spinodal.dynamics.updates import Batches, Update, gradients, step
+from spinodal.dynamics.tasks import Data, draw
 from spinodal.errors import InputError
-from spinodal.records import Settings
+from spinodal.protocols.sparse_records import (
+    Escape,
+    PairedDifference,
+    ResidualSummary,
+    SparseDataset,
+    SparseGrokkingRecord,
+    SparseGrokkingSettings,
+)
+from spinodal.protocols.sparse_runs import (
+    Checkpoints,
+    Followed,
+    escape_updates,
+    follow,
+    prepare_checkpoints,
+)
 from spinodal.statistics.proportion import escape_probability
 from spinodal.statistics.transitions import transitions
 from spinodal.theory.finite_data import empirical_spinodals, stationary_rank
@@ -52,194 +55,6 @@ ROUNDING = 1e-15
 
 SHORTEST = 100
 """Noise-free escapes quicker than this many updates say nothing about a plateau."""
-
-
-class SparseGrokkingSettings(Settings):
-    """The sparse run of figure 1b, and the factors varied around it.
-
-    `residuals` are second strengths of the checkpoint, 0 meaning exact projection onto rank 1.
-    `small_batch` is the batch of the arm that does have sampling noise. `horizon` counts
-    updates, which are epochs under full batch.
-    """
-
-    signals: tuple[PositiveFloat, PositiveFloat] = (0.9, 0.8)
-    samples: PositiveInt = 25
-    pool: PositiveInt = 5000
-    test_samples: PositiveInt = 10_000
-    network: Network = Network(depth=3, width=10)
-    weight_decay: PositiveFloat = 0.0025
-    learning_rate: PositiveFloat = 0.1
-    batch_size: PositiveInt = 64
-    small_batch: PositiveInt = 8
-    threshold: PositiveFloat = 1e-3
-    stated_epochs: PositiveInt = 1500
-    residuals: tuple[float, ...] = (
-        1e-3, 1e-4, 1e-5, 3e-6, 1e-6, 3e-7, 1e-7, 1e-8, 1e-10, 1e-12, 0.0,
-    )  # fmt: skip
-    noisy_residuals: tuple[float, ...] = (1e-4, 1e-5, 3e-6, 1e-6, 1e-7, 1e-8, 0.0)
-    datasets: PositiveInt = Field(default=12, ge=2)
-    horizon: PositiveInt = 6000
-    rung_updates: PositiveInt = 100
-
-    @model_validator(mode="after")
-    def _consistent(self) -> SparseGrokkingSettings:
-        if self.network.depth < 3 or self.network.biases:
-            raise InputError("A plateau at rank 1 needs depth >= 3, and this protocol no biases.")
-        if not set(self.noisy_residuals) <= set(self.residuals):
-            raise InputError("Every noisy residual must be one of the residuals too.")
-        if self.small_batch > self.samples:
-            raise InputError(f"small_batch must be at most samples = {self.samples}.")
-        return self
-
-    @property
-    def task(self) -> GaussianTask:
-        """The Gaussian data, a few samples out of a pool."""
-        return GaussianTask(
-            signals=self.signals,
-            samples=self.samples,
-            pool=self.pool,
-            test_samples=self.test_samples,
-        )
-
-    def update(self, batch: int | None, slower: int = 1) -> Update:
-        """Full batch (None) or shuffled batches of this size, at learning_rate / slower."""
-        return Update(
-            learning_rate=self.learning_rate / slower,
-            weight_decay=self.weight_decay,
-            sampling="full" if batch is None else "shuffled",
-            batch_size=batch,
-            drop_last=batch is None or batch <= self.samples,
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Escape:
-    """One checkpoint on one data set. Times in updates; None is 'never' or 'not seen'.
-
-    `predicted` None: below the separatrix, so never. `full_batch` and `small_batch` None: not
-    within the horizon. `watched_small_batch` is False where that arm did not run.
-    """
-
-    dataset: int
-    residual: float
-    strength: float
-    predicted: float | None
-    full_batch: int | None
-    small_batch: int | None
-    watched_small_batch: bool
-
-
-@dataclass(frozen=True, kw_only=True)
-class SparseDataset:
-    """What one draw of the data does.
-
-    `spinodals` are the largest weight decays at which the first and the second feature can be
-    held. `growth_signal` is g, `second_signal` the second singular value of Sigma_yx, and
-    `separatrix` the second strength below which the feature decays. `residual_for_stated` is
-    the residual whose predicted escape takes the stated epochs; `epochs_there`, `width`
-    (10 to 90 % of the fall of the test error) and `abruptness` (width over the time to half of
-    it) were measured there. Errors are 1/2 <||y - Wx||^2>.
-    """
-
-    dataset: int
-    spinodals: tuple[float, float]
-    prepared_at: float
-    first_strength: float
-    second_signal: float
-    growth_signal: float
-    separatrix: float
-    residual_for_stated: float
-    strength_there: float
-    epochs_there: int | None
-    delay: float | None
-    width: float | None
-    abruptness: float | None
-    plateau_train: float
-    plateau_test: float
-    final_train: float
-    final_test: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class ResidualSummary:
-    """All data sets at one residual. `low` and `high` limit the escaped fraction (exact, 95 %)."""
-
-    residual: float
-    arm: Literal["full batch", "small batch"]
-    escaped: int
-    datasets: int
-    low: float
-    high: float
-    shortest: int | None
-    median: float | None
-    longest: int | None
-    predicted_median: float | None
-    predicted_escapes: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairedDifference:
-    """Mean over data sets of ln(a / b) for two measurements of each, with Student's 95 % limits."""
-
-    what: str
-    mean: float | None
-    low: float | None
-    high: float | None
-    datasets: int
-    pairs: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class SparseGrokkingRecord:
-    """Figure 1b. Times are updates (= epochs under full batch); None is 'does not exist'.
-
-    `steps_per_epoch_floor` is floor(N/B), None where that makes an epoch without steps
-    (`refusal` says so); `steps_per_epoch_keep` counts the incomplete batch.
-    `literal_batch_difference` is the largest difference in updates between full batch and a
-    loader with the stated batch size over `literal_batch_pairs` runs. `prediction_ratio`
-    compares noise-free prediction and full batch; `wrong_side` counts runs on the other side
-    of the separatrix than predicted. `noise_delay` compares small batches with full batch,
-    `noise_signal` the growth signals implied by their times, `noise_signal_half_rate` the same
-    at half the learning rate. Curves belong to the runs at `residual_for_stated`; `theory_epochs`
-    is the noise-free prediction at `theory_strengths` for the data sets of the largest, the
-    median and the smallest growth signal.
-    """
-
-    stated_epochs: int
-    threshold: float
-    horizon: int
-    samples: int
-    batch_size: int
-    small_batch: int
-    steps_per_epoch_floor: int | None
-    steps_per_epoch_keep: int
-    refusal: str | None
-    literal_batch_difference: int
-    literal_batch_pairs: int
-    datasets: tuple[SparseDataset, ...]
-    escapes: tuple[Escape, ...]
-    summaries: tuple[ResidualSummary, ...]
-    holds_second: int
-    wrong_side: int
-    sided: int
-    small_batch_earlier: int
-    small_batch_only: int
-    full_batch_only: int
-    small_batch_pairs: int
-    prediction_ratio: PairedDifference
-    naive_ratio: PairedDifference
-    noise_delay: PairedDifference
-    noise_signal: PairedDifference
-    noise_signal_half_rate: PairedDifference
-    residual_for_stated_low: float
-    residual_for_stated_median: float
-    residual_for_stated_high: float
-    abruptness_median: float | None
-    curve_epochs: tuple[int, ...]
-    curve_train: tuple[tuple[float, ...], ...]
-    curve_test: tuple[tuple[float, ...], ...]
-    theory_strengths: tuple[float, ...]
-    theory_epochs: tuple[tuple[float | None, ...], ...]
 
 
 Record = SparseGrokkingRecord
@@ -312,48 +127,22 @@ def run(
     stated_time = settings.stated_epochs * settings.learning_rate
     tuned = residual_for_time(stated_time, settings.threshold, signal=signal, **mode)
     tell(0.1, "annealing the rank-1 checkpoints")
-    checkpoints = _checkpoints(settings, data, tuned, seed)
+    checkpoints = prepare_checkpoints(settings, data, tuned, seed)
 
     tell(0.3, "training on by full batch")
-    full = _escapes(settings, data, checkpoints, settings.update(None), seed)
+    full = escape_updates(settings, data, checkpoints, settings.update(None), seed)
     tell(0.55, f"training on by batches of {settings.small_batch}")
     noisy = checkpoints.at(settings.noisy_residuals)
-    small = _escapes(settings, data, noisy, settings.update(settings.small_batch), seed)
+    small = escape_updates(settings, data, noisy, settings.update(settings.small_batch), seed)
     tell(0.8, "training on at half the learning rate")
     some = checkpoints.at(_middle(settings))
-    half = _escapes(settings, data, some, settings.update(settings.small_batch, 2), seed)
-    literal = _escapes(settings, data, some, settings.update(settings.batch_size), seed)
+    half = escape_updates(settings, data, some, settings.update(settings.small_batch, 2), seed)
+    literal = escape_updates(settings, data, some, settings.update(settings.batch_size), seed)
     tell(0.9, "following the errors through the plateau")
-    followed = _follow(settings, data, checkpoints.at((None,)))
+    followed = follow(settings, data, checkpoints.at((None,)))
     return _record(
         settings, data, checkpoints, _Arms(full, small, half, literal), signal, tuned, followed
     )
-
-
-@dataclass(frozen=True)
-class _Checkpoints:
-    """Networks side by side: layers with one lane per (residual, data set), residual first.
-
-    The residual None is the one of its own for every data set at which the stated time is due.
-    """
-
-    layers: Layers
-    residual: tuple[float | None, ...]
-    dataset: NDArray[np.int64]
-    prepared_at: NDArray[np.float64]
-
-    @property
-    def strengths(self) -> NDArray[np.float64]:
-        return strengths(self.layers)
-
-    def at(self, residuals: tuple[float | None, ...]) -> _Checkpoints:
-        lanes = np.flatnonzero([r in residuals for r in self.residual])
-        return _Checkpoints(
-            [np.ascontiguousarray(layer[..., lanes]) for layer in self.layers],
-            tuple(self.residual[i] for i in lanes),
-            self.dataset[lanes],
-            self.prepared_at[lanes],
-        )
 
 
 @dataclass(frozen=True)
@@ -374,128 +163,14 @@ def _middle(settings: SparseGrokkingSettings) -> tuple[float, ...]:
     )
 
 
-def _checkpoints(
-    settings: SparseGrokkingSettings, data: list[Data], tuned: NDArray[np.float64], seed: int
-) -> _Checkpoints:
-    """Anneal once per data set; keep the network each time its second strength passes a target."""
-    count, highest = len(data), max(max(settings.residuals), float(tuned.max()))
-    start = Start(
-        kind="trap", rank=1, residual=highest, ladder_start=0.05, rung_steps=settings.rung_updates
-    )
-    layers, decay = prepare(
-        start, settings.network, settings.update(None), data, np.arange(count),
-        seed=seed, replicas=range(count),
-    )  # fmt: skip
-    positive = sorted((r for r in settings.residuals if r > 0), reverse=True)
-    names: list[float | None] = [*positive, None]
-    targets = np.vstack([np.repeat(np.array(positive)[:, None], count, axis=1), tuned])
-    kept = [[layer.copy() for layer in layers] for _ in names]
-    waiting = np.ones(targets.shape, dtype=bool)
-    xx, yx = (
-        np.ascontiguousarray(np.stack([getattr(d.train, m) for d in data], axis=-1))
-        for m in ("xx", "yx")
-    )
-    # Short steps, so that a target is met within a few per cent.
-    fine = Update(learning_rate=0.01, weight_decay=0.0, sampling="full")
-    for _ in range(200_000):
-        passed = waiting & (strengths(layers)[1] <= targets)
-        for copies, here in zip(kept, passed, strict=True):
-            for copy, layer in zip(copies, layers, strict=True):
-                copy[..., here] = layer[..., here]
-        waiting &= ~passed
-        if not waiting.any():
-            break
-        slopes = gradients(layers, xx, yx)
-        step(layers, [s + decay * w for s, w in zip(slopes, layers, strict=True)], None, fine)
-    else:
-        raise InputError("The second feature did not decay to the smallest residual.")
-    if 0.0 in settings.residuals:
-        names.append(0.0)
-        kept.append(project_to_rank(layers, 1))
-    return _Checkpoints(
-        [np.concatenate(parts, axis=-1) for parts in zip(*kept, strict=True)],
-        tuple(name for name in names for _ in range(count)),
-        np.tile(np.arange(count), len(names)),
-        np.tile(decay, len(names)),
-    )
-
-
-def _escapes(
-    settings: SparseGrokkingSettings,
-    data: list[Data],
-    checkpoints: _Checkpoints,
-    update: Update,
-    seed: int,
-) -> dict[tuple[float | None, int], int | None]:
-    """Updates until the second strength of every checkpoint first exceeds the threshold.
-
-    The horizon is one of time: at half the learning rate it holds twice the updates.
-    """
-    layers = [layer.copy() for layer in checkpoints.layers]
-    total = layers[0].shape[-1]
-    batches = Batches(
-        update, data, checkpoints.dataset, seed=seed, replicas=list(range(total)),
-        task=None, dtype="float64",
-    )  # fmt: skip
-    escaped = np.full(total, -1)
-    lanes = np.arange(total)
-    horizon = round(settings.horizon * settings.learning_rate / update.learning_rate)
-    for now in range(1, horizon + 1):
-        step(layers, gradients(layers, *batches.moments(now - 1)), None, update)
-        beyond = strengths(layers)[1] > settings.threshold
-        escaped[lanes[beyond & (escaped[lanes] < 0)]] = now
-        open_ = escaped[lanes] < 0
-        if not open_.any():
-            break
-        # A lane alone would be summed in another order; a few idle ones are cheap.
-        if 2 <= open_.sum() < 0.8 * len(lanes):
-            lanes = lanes[open_]
-            layers = [np.ascontiguousarray(layer[..., open_]) for layer in layers]
-            batches.keep(open_)
-    keys = zip(checkpoints.residual, checkpoints.dataset.tolist(), strict=True)
-    return {
-        key: None if at < 0 else int(at) for key, at in zip(keys, escaped.tolist(), strict=True)
-    }
-
-
-@dataclass(frozen=True)
-class _Followed:
-    """Train and test errors (data sets, records) at `updates`, full batch."""
-
-    updates: NDArray[np.int64]
-    train: NDArray[np.float64]
-    test: NDArray[np.float64]
-
-
-def _follow(
-    settings: SparseGrokkingSettings, data: list[Data], checkpoints: _Checkpoints
-) -> _Followed:
-    """Errors of the runs that are due at the stated time, to well beyond it."""
-    layers, update = [layer.copy() for layer in checkpoints.layers], settings.update(None)
-    batches = Batches(
-        update, data, checkpoints.dataset, seed=0, replicas=list(range(len(data))),
-        task=None, dtype="float64",
-    )  # fmt: skip
-    rows, at = [], []
-    for now in range(2 * settings.stated_epochs + 1):
-        if now % 10 == 0 or now < 10:
-            maps = np.moveaxis(end_to_end(layers), -1, 0)
-            rows.append([[float(getattr(d, part).error(w)) for d, w in zip(data, maps, strict=True)]
-                         for part in ("train", "test")])  # fmt: skip
-            at.append(now)
-        step(layers, gradients(layers, *batches.moments(now)), None, update)
-    errors = np.moveaxis(np.array(rows), 0, -1)
-    return _Followed(np.array(at), errors[0], errors[1])
-
-
 def _record(
     settings: SparseGrokkingSettings,
     data: list[Data],
-    checkpoints: _Checkpoints,
+    checkpoints: Checkpoints,
     arms: _Arms,
     signal: NDArray[np.float64],
     tuned: NDArray[np.float64],
-    followed: _Followed,
+    followed: Followed,
 ) -> SparseGrokkingRecord:
     escapes = _rows(settings, checkpoints, arms, signal)
     datasets = _datasets(settings, data, checkpoints, arms, signal, tuned, followed)
@@ -560,7 +235,7 @@ def _theory(
 
 def _rows(
     settings: SparseGrokkingSettings,
-    checkpoints: _Checkpoints,
+    checkpoints: Checkpoints,
     arms: _Arms,
     signal: NDArray[np.float64],
 ) -> tuple[Escape, ...]:
@@ -601,11 +276,11 @@ def _predicted(
 def _datasets(
     settings: SparseGrokkingSettings,
     data: list[Data],
-    checkpoints: _Checkpoints,
+    checkpoints: Checkpoints,
     arms: _Arms,
     signal: NDArray[np.float64],
     tuned: NDArray[np.float64],
-    followed: _Followed,
+    followed: Followed,
 ) -> tuple[SparseDataset, ...]:
     depth = settings.network.depth
     there = checkpoints.at((None,))
@@ -675,7 +350,7 @@ def _summaries(escapes: tuple[Escape, ...]) -> tuple[ResidualSummary, ...]:
 def _ratios(
     settings: SparseGrokkingSettings,
     escapes: tuple[Escape, ...],
-    checkpoints: _Checkpoints,
+    checkpoints: Checkpoints,
     arms: _Arms,
     datasets: tuple[SparseDataset, ...],
 ) -> dict[str, PairedDifference]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from spinodal.plots.sparse_grokking import draw_delay, draw_errors, draw_with_noise
-from spinodal.protocols.sparse_grokking import PairedDifference, SparseGrokkingRecord
+from spinodal.protocols.sparse_records import PairedDifference, SparseGrokkingRecord
 from spinodal.report.section import (
     Figure,
     Heading,

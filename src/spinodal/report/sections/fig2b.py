@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from spinodal.plots.arrhenius import draw_arrhenius, draw_slopes, draw_survival, draw_sweep
-from spinodal.protocols.arrhenius import ArrheniusRecord, LangevinPoint, LangevinWidth, Slope
+from spinodal.protocols.arrhenius_records import (
+    ArrheniusRecord,
+    LangevinPoint,
+    LangevinWidth,
+    Slope,
+)
 from spinodal.report.section import (
     Figure,
     Heading,

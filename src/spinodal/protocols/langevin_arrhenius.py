@@ -1,0 +1,324 @@
+"""Additive noise of known temperature on one feature: arms, points, fits and controls."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from scipy.optimize import brentq
+
+from spinodal.dynamics.checkpoints import Start
+from spinodal.dynamics.events import Event
+from spinodal.dynamics.networks import Network
+from spinodal.dynamics.shard import Ensemble, Outcome
+from spinodal.dynamics.tasks import GaussianTask
+from spinodal.dynamics.updates import Update
+from spinodal.protocols.arrhenius_records import (
+    Arm,
+    ArrheniusSettings,
+    Key,
+    LangevinPoint,
+    LangevinWidth,
+    Slope,
+)
+from spinodal.records import EscapeTimes
+from spinodal.seeding import generator
+from spinodal.statistics.escape_laws import EscapeLaw, arrhenius_fit
+from spinodal.statistics.survival import exponential_rate, kaplan_meier
+from spinodal.statistics.waiting_times import memorylessness
+from spinodal.theory import modes
+from spinodal.theory.free_energy import (
+    free_energy_barriers,
+    hidden_rotations,
+    mode_first_passage_time,
+    thermal_spinodal,
+)
+
+DRIFT_FROM = 0.7
+"""Above this fraction of the thermal spinodal a passage is drift, not activation."""
+
+HIGH_ENOUGH = 3.0
+"""Free-energy barrier, in units of T, from which a passage deserves the word activated."""
+
+
+def langevin_arms(settings: ArrheniusSettings) -> dict[Key, Arm]:
+    """All temperatures of all widths, and the controls."""
+    arms: dict[Key, Arm] = {}
+    for width, replicas in zip(settings.widths, settings.replicas, strict=True):
+        chosen = temperatures(settings, width)
+        rotations = hidden_rotations(depth=settings.depth, width=width, rank=0)
+        critical = _critical(settings, rotations)
+        hot = [] if critical is None else [r * critical for r in settings.drift_ratios]
+        hottest, test = chosen[0], _test_temperature(settings, width)
+        for temperature in [*chosen, *hot]:
+            count = settings.test_replicas if temperature in (hottest, test) else replicas
+            ensemble = _langevin(settings, width, temperature)
+            arms[width, temperature, "noise"] = ensemble, count
+        slower = _langevin(settings, width, hottest, settings.langevin_learning_rate / 2)
+        arms[width, hottest, "half"] = slower, settings.test_replicas
+        quiet = _langevin(settings, width, hottest).noise_off
+        for temperature in chosen:
+            arms[width, temperature, "off"] = quiet.twin(steps=500), replicas
+        for part, factor in (("below", 0.9), ("above", 1.1)):
+            strength = float(modes.saddle(depth=settings.depth, **settings.mode))
+            near = Start(kind="balanced", strengths=(strength * factor**settings.depth,))
+            arms[width, part, "off"] = quiet.twin(start=near, steps=2000), 2
+    return arms
+
+
+def _langevin(
+    settings: ArrheniusSettings, width: int, temperature: float, rate: float | None = None
+) -> Ensemble:
+    """One feature, population gradient, noise of known temperature, from the trivial phase."""
+    rate = rate or settings.langevin_learning_rate
+    due = _predicted(settings, width, temperature)
+    return Ensemble(
+        task=GaussianTask(signals=settings.signals[1:]),
+        network=Network(depth=settings.depth, width=width),
+        update=Update(
+            learning_rate=rate,
+            weight_decay=settings.weight_decay,
+            sampling="population",
+            temperature=temperature,
+        ),
+        start=Start(kind="balanced", strengths=()),
+        events=(
+            Event(mode=1, threshold=float(modes.learned(depth=settings.depth, **settings.mode))),
+        ),
+        steps=int(settings.horizon * due / rate) + 1,
+        check_every=round(2 / rate),
+    )
+
+
+def temperatures(settings: ArrheniusSettings, width: int) -> list[float]:
+    """Temperatures at which the free-energy barrier is `barriers` times T, hottest first."""
+    rotations = hidden_rotations(depth=settings.depth, width=width, rank=0)
+    critical = _critical(settings, rotations)
+    if critical is None:
+        return [settings.barrier / b for b in sorted(settings.barriers)]
+
+    def height(temperature: float) -> float:
+        out, _ = free_energy_barriers(
+            depth=settings.depth, temperature=temperature, rotations=rotations, **settings.mode
+        )
+        return float(out) / temperature
+
+    ends = 1e-3 * critical, (1 - 1e-6) * critical
+    return [
+        float(np.asarray(brentq(lambda t, b=b: height(t) - b, *ends, xtol=1e-12)))
+        for b in sorted(settings.barriers)
+    ]
+
+
+def _test_temperature(settings: ArrheniusSettings, width: int) -> float:
+    """Where memorylessness is tested: cold enough that the passage itself takes no time."""
+    chosen = temperatures(settings, width)
+    return chosen[len(chosen) // 2 - 1]
+
+
+def _critical(settings: ArrheniusSettings, rotations: int) -> float | None:
+    """Thermal spinodal, None where there is none."""
+    limit = thermal_spinodal(depth=settings.depth, rotations=rotations, **settings.mode)
+    return float(limit) if np.isfinite(limit) else None
+
+
+def _predicted(settings: ArrheniusSettings, width: int, temperature: float) -> float:
+    """Exact mean passage time of the reduced free energy, amplitude 0 to the learned one."""
+    return mode_first_passage_time(
+        depth=settings.depth,
+        signal=settings.signals[1],
+        weight_decay=settings.weight_decay,
+        temperature=temperature,
+        rotations=hidden_rotations(depth=settings.depth, width=width, rank=0),
+        start=0.0,
+    )
+
+
+def _point(
+    settings: ArrheniusSettings, width: int, temperature: float, outcome: Outcome
+) -> LangevinPoint:
+    """One temperature as plain numbers."""
+    rotations = hidden_rotations(depth=settings.depth, width=width, rank=0)
+    critical = _critical(settings, rotations)
+    out, _ = free_energy_barriers(
+        depth=settings.depth, temperature=temperature, rotations=rotations, **settings.mode
+    )
+    free = float(out) / temperature if np.isfinite(out) else None
+    over = None if critical is None else temperature / critical
+    times = outcome.passages[0]
+    estimate, curve = exponential_rate(times), kaplan_meier(times)
+    predicted = _predicted(settings, width, temperature)
+    mean = 1 / estimate.rate if estimate.events else None
+    ensemble = _langevin(settings, width, temperature)
+    return LangevinPoint(
+        width=width,
+        temperature=temperature,
+        over_spinodal=over,
+        barrier_over_t=settings.barrier / temperature,
+        free_barrier_over_t=free,
+        regime=regime(over, free),
+        learning_rate=ensemble.update.learning_rate,
+        steps=ensemble.steps,
+        horizon=ensemble.steps * ensemble.update.learning_rate,
+        replicas=times.status.size,
+        escapes=times.events,
+        mean=mean,
+        mean_low=1 / estimate.high,
+        mean_high=1 / estimate.low if estimate.low > 0 else None,
+        predicted=predicted,
+        ratio=None if mean is None else mean / predicted,
+        time=tuple(times.time.tolist()),
+        escaped=tuple(times.escaped.tolist()),
+        curve_time=tuple(curve.time.tolist()),
+        curve_survival=tuple(curve.survival.tolist()),
+        curve_low=tuple(curve.low.tolist()),
+        curve_high=tuple(curve.high.tolist()),
+    )
+
+
+def regime(
+    over_spinodal: float | None, free_barrier: float | None
+) -> Literal["activated", "crossover", "drift"]:
+    """Drift near the thermal spinodal; activated only over a barrier of several T."""
+    if free_barrier is None or (over_spinodal is not None and over_spinodal > DRIFT_FROM):
+        return "drift"
+    return "activated" if free_barrier > HIGH_ENOUGH - 1e-6 else "crossover"
+
+
+def width_results(
+    settings: ArrheniusSettings,
+    width: int,
+    outcomes: dict[tuple[float | str, str], Outcome],
+    seed: int,
+) -> LangevinWidth:
+    """Points, fits and controls of one width."""
+    rotations = hidden_rotations(depth=settings.depth, width=width, rank=0)
+    points = tuple(
+        _point(settings, width, value, outcome)
+        for (value, part), outcome in outcomes.items()
+        if part == "noise" and isinstance(value, float)
+    )
+    points = tuple(sorted(points, key=lambda point: -point.temperature))
+    used = [p for p in points if p.regime != "drift"]
+    x = np.array([1 / p.temperature for p in used])
+    weight = np.array([float(p.escapes) for p in used])
+    test, hottest = _test_temperature(settings, width), temperatures(settings, width)[0]
+    dead = _dead_time(settings)
+    tested = outcomes[test, "noise"].passages[0]
+    memory, whole = (
+        memorylessness(
+            times,
+            generator=generator(seed, "arrhenius", "memorylessness", width),
+            check_every=2.0,
+        )
+        for times in (_later(tested, dead), tested)
+    )
+    off = [
+        outcome.passages[0]
+        for (value, part), outcome in outcomes.items()
+        if part == "off" and isinstance(value, float)
+    ]
+    halfway = 0.5 * float(modes.learned(depth=settings.depth, **settings.mode))
+    learns = {
+        part: bool(outcomes[part, "off"].strengths[0, 0] > halfway) for part in ("below", "above")
+    }
+    mean_temperature = float(weight.sum() / (weight @ x))
+    slower = outcomes[hottest, "half"].passages[0]
+    halving = _mean_ratio(slower, outcomes[hottest, "noise"].passages[0])
+    quiet = sum(o.events for o in off) == 0 and learns["above"] and not learns["below"]
+    several = all(p.regime == "activated" for p in used)
+    activated = quiet and several and memory.verdict == "consistent"
+    return LangevinWidth(
+        width=width,
+        rotations=rotations,
+        thermal_spinodal=_critical(settings, rotations),
+        barrier=settings.barrier,
+        points=points,
+        raw=_slope(used, 0.0),
+        corrected=_slope(used, rotations / 2),
+        apparent_barrier=settings.barrier - rotations * mean_temperature / 2,
+        mean_temperature=mean_temperature,
+        r_squared=_r_squared(used),
+        off_escapes=sum(o.events for o in off),
+        off_replicas=sum(o.status.size for o in off),
+        below_saddle_learns=learns["below"],
+        above_saddle_learns=learns["above"],
+        test_temperature=test,
+        memoryless=memory.verdict,
+        memoryless_p=memory.p_value,
+        memoryless_events=memory.events,
+        memoryless_p_whole=whole.p_value,
+        dead_time=dead,
+        halving=halving[0],
+        halving_low=halving[1],
+        halving_high=halving[2],
+        halving_events=slower.events,
+        verdict="noise_activated" if activated else "cannot_tell",
+    )
+
+
+def _dead_time(settings: ArrheniusSettings) -> float:
+    """No replica can be quicker than its way over the saddle: ten times 1 / |curvature| there."""
+    amplitude = modes.saddle(depth=settings.depth, **settings.mode) ** (1 / settings.depth)
+    return float(10 / abs(modes.curvature(amplitude, depth=settings.depth, **settings.mode)))
+
+
+def _later(times: EscapeTimes, dead: float) -> EscapeTimes:
+    """What remains of the waiting for replicas that were still there after `dead`."""
+    left = times.time > dead
+    return EscapeTimes(
+        replica=times.replica[left],
+        dataset=times.dataset[left],
+        steps=times.steps[left],
+        time=times.time[left] - dead,
+        status=times.status[left],
+    )
+
+
+def _slope(points: list[LangevinPoint], power: float) -> Slope:
+    """Censored likelihood fit of ln tau = intercept + slope / T + power ln T to single times."""
+    counts = [p.replicas for p in points]
+    temperature = np.repeat([p.temperature for p in points], counts)
+    status = np.where(np.concatenate([p.escaped for p in points]), "escaped", "censored")
+    fit: EscapeLaw = arrhenius_fit(
+        np.concatenate([p.time for p in points]),
+        status,
+        1 / temperature,
+        offset=power * np.log(temperature),
+    )
+    x = np.array([1 / p.temperature for p in points])
+    y = np.array([np.log(p.predicted) - power * np.log(p.temperature) for p in points])
+    weight = np.sqrt([max(float(p.escapes), 1e-9) for p in points])
+    return Slope(
+        value=fit.slope,
+        low=fit.low,
+        high=fit.high,
+        intercept=fit.intercept,
+        predicted=float(np.polyfit(x, y, 1, w=weight)[0]),
+        events=fit.events,
+        replicas=fit.replicas,
+    )
+
+
+def _r_squared(points: list[LangevinPoint]) -> float | None:
+    """R^2 of the least-squares line through ln mean time against 1/T, as a plot would show it."""
+    pairs = [(1 / p.temperature, np.log(p.mean)) for p in points if p.mean is not None]
+    if len(pairs) < 3:
+        return None
+    x, y = np.array(pairs).T
+    return float(np.corrcoef(x, y)[0, 1] ** 2)
+
+
+def _mean_ratio(
+    first: EscapeTimes, second: EscapeTimes
+) -> tuple[float | None, float | None, float | None]:
+    """Mean escape time of the first over that of the second, with 95 % limits.
+
+    The ratio of two exponential rates, each with d events, has variance 1/d + 1/d' on the
+    logarithm.
+    """
+    if not (first.events and second.events):
+        return None, None, None
+    log = np.log(first.exposure / first.events) - np.log(second.exposure / second.events)
+    half = 1.96 * np.sqrt(1 / first.events + 1 / second.events)
+    return float(np.exp(log)), float(np.exp(log - half)), float(np.exp(log + half))
