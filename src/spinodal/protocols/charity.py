@@ -275,7 +275,7 @@ def stated_temperature(
         )  # fmt: skip
         return float(np.log(time + downhill) - wanted)
 
-    return critical * float(brentq(excess, 0.5, 0.98, xtol=1e-3))
+    return critical * float(np.asarray(brentq(excess, 0.5, 0.98, xtol=1e-3)))
 
 
 def _temperature(
@@ -448,11 +448,11 @@ def _tuning(traps: MinibatchSettings, weight_decay: float) -> Tuning:
     wall = float(separatrix(**mode))
     near, nearer = (
         float(plateau_time(**mode, amplitude=wall * (1 + gap))) / traps.epoch_time
-        for gap in (1e-4, 1e-8)
+        for gap in (1e-3, 1e-5)
     )
-    per_decimal = (nearer - near) / 4
+    per_decimal = (nearer - near) / 2
     return Tuning(
         weight_decay=weight_decay,
-        longest_epochs=near + per_decimal * (-np.log10(np.finfo(float).eps) - 4),
-        decimals_needed=4 + (STATED[1][1] - near) / per_decimal,
+        longest_epochs=near + per_decimal * (-np.log10(np.finfo(float).eps) - 3),
+        decimals_needed=3 + (STATED[1][1] - near) / per_decimal,
     )

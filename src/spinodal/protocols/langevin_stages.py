@@ -58,6 +58,9 @@ from spinodal.theory.free_energy import (
 DRIFT_ABOVE = 0.7
 """Above this fraction of the thermal spinodal a delay is entropic drift, not activation."""
 
+RANDOM_SLOWER = 4
+"""Random starts take steps smaller by this factor; their times are counted in the others' steps."""
+
 SEVERAL = 3.0
 """A free-energy barrier of fewer T than this is not called activated either."""
 
@@ -132,9 +135,13 @@ class LangevinSettings(Settings):
             )
         )
 
+    def threshold(self, rank: int) -> float:
+        """Half the learned strength of mode rank + 1, far beyond its saddle and recrossings."""
+        return 0.5 * self.learned(rank)
+
     def event(self, rank: int) -> Event:
-        """Mode rank + 1 has half its learned strength, far beyond saddle and recrossings."""
-        return Event(mode=rank + 1, threshold=0.5 * self.learned(rank), persistence=2)
+        """Mode rank + 1 stays above its threshold for two checks."""
+        return Event(mode=rank + 1, threshold=self.threshold(rank), persistence=2)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,6 +158,7 @@ class Curve:
 class StageTheory:
     """What theory says of the step from `rank` to rank + 1, before any simulation.
 
+    `thermal_spinodal` and `fraction` are None without rotations (width = rank + 1).
     `barrier_over_t` and `back_over_t` are free-energy barriers in T (None: no barrier is left).
     `label`: 'activated' needs temperature / thermal_spinodal at most DRIFT_ABOVE and a barrier of
     at least SEVERAL T; else 'drift'. Time in time units (learning rate times updates).
@@ -158,8 +166,8 @@ class StageTheory:
 
     rank: int
     rotations: int
-    thermal_spinodal: float
-    fraction: float
+    thermal_spinodal: float | None
+    fraction: float | None
     energy_barrier_over_t: float
     barrier_over_t: float | None
     back_over_t: float | None
@@ -250,7 +258,7 @@ def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
         "trivial": Start(kind="balanced", strengths=()),
     }
     arms = {
-        "random": ("random", (0, 1), settings.random_steps, 2, settings.replicas),
+        "random": ("random", (0, 1), RANDOM_SLOWER * settings.random_steps, 2, settings.replicas),
         "rank 1": ("rank 1", (1,), settings.rank_one_steps, settings.check_every,
                    settings.rank_one_replicas),
         "trivial": ("trivial", (0, 1), settings.trivial_steps, settings.check_every,
@@ -259,10 +267,14 @@ def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
                                  settings.extra),
     }  # fmt: skip
     for name, (start, ranks, steps, check, replicas) in arms.items():
+        update = settings.update
+        if start == "random":  # large random weights are stiffer than any phase
+            slower = settings.learning_rate / RANDOM_SLOWER
+            update = update.model_copy(update={"learning_rate": slower})
         ensemble = Ensemble(
             task=settings.task,
             network=settings.network,
-            update=settings.update,
+            update=update,
             start=starts[start],
             events=tuple(settings.event(rank) for rank in ranks),
             steps=steps,
@@ -301,7 +313,7 @@ def cooled(settings: LangevinSettings, start: Start, seed: int) -> Cooled:
         noise = [part.reshape(shape) for part, shape in zip(draws, shapes, strict=True)]
         step(layers, gradients(layers, xx, yx), noise, update)
     rank = len(start.strengths)
-    threshold = settings.event(rank).threshold
+    threshold = settings.threshold(rank)
     trapped = strengths(layers)[rank] < threshold
     for _ in range(settings.twin_steps):
         step(layers, gradients(layers, xx, yx), None, update.noiseless)
@@ -354,7 +366,7 @@ def _theory(settings: LangevinSettings, rank: int) -> StageTheory:
     mode, temperature = settings.mode(rank), settings.temperature
     critical = float(thermal_spinodal(**mode))
     out, back = free_energy_barriers(**mode, temperature=temperature)
-    target = (0.5 * settings.learned(rank)) ** (1 / settings.network.depth)
+    target = settings.threshold(rank) ** (1 / settings.network.depth)
     exists = bool(np.isfinite(out))
     time = mode_first_passage_time(**mode, temperature=temperature, target=target)
     activated = exists and temperature <= DRIFT_ABOVE * critical and out >= SEVERAL * temperature
@@ -362,8 +374,8 @@ def _theory(settings: LangevinSettings, rank: int) -> StageTheory:
     return StageTheory(
         rank=rank,
         rotations=mode["rotations"],
-        thermal_spinodal=critical,
-        fraction=temperature / critical,
+        thermal_spinodal=critical if np.isfinite(critical) else None,
+        fraction=temperature / critical if np.isfinite(critical) else None,
         energy_barrier_over_t=float(modes.barrier_out(**bare)) / temperature,
         barrier_over_t=float(out) / temperature if exists else None,
         back_over_t=float(back) / temperature if exists else None,
@@ -418,13 +430,13 @@ def _stage(
     survival = kaplan_meier(times)
     median = survival.median
     predicted = theory.predicted_time if theory else None
-    check = 2 if start == "random" else settings.check_every
+    check = 2 / RANDOM_SLOWER if start == "random" else settings.check_every
     return StageRecord(
         start=start,
         stage=stage,
         escapes=times.events,
         trials=times.status.size,
-        horizon_steps=int(times.steps.max()),
+        horizon_steps=round(times.time.max() / lr),
         rate=rate,
         mean_steps=_inverse(rate.rate, lr),
         mean_steps_low=1 / rate.high / lr,
@@ -456,7 +468,7 @@ def _curve(survival: SurvivalCurve, lr: float) -> Curve:
         name: tuple(float(f"{v:.5g}") for v in getattr(survival, name))
         for name in ("survival", "low", "high")
     }
-    return Curve(steps=tuple(np.rint(survival.time / lr).tolist()), **columns)
+    return Curve(steps=tuple((survival.time / lr).tolist()), **columns)
 
 
 def _noise_off(settings: LangevinSettings, results: Mapping[str, Any]) -> tuple[NoiseOff, ...]:
@@ -505,7 +517,7 @@ def _abruptness(settings: LangevinSettings, held: Outcome) -> Abruptness | None:
     if not settings.keep_paths:
         return None
     series: NDArray[np.float64] = held.recorded_strengths[:, :, 1]
-    waiting = series < 0.5 * settings.event(1).threshold  # half-way to the event: still trapped
+    waiting = series < 0.5 * settings.threshold(1)  # half-way to the event: still trapped
     return abruptness(
         series, held.recorded_steps, plateau=float(np.median(series[waiting])),
         final=settings.learned(1), arm="Langevin, rank 1 start", unit="updates",

@@ -200,6 +200,11 @@ class DatasetFacts:
 class MinibatchRecord:
     """The paper's experiment and its twins; `weight_decays` orders `holds_rank_two`."""
 
+    samples: int
+    batch_size: int
+    learning_rate: float
+    empirical_signals: tuple[float, float]
+
     weight_decays: tuple[float, ...]
     saddle_strengths: tuple[float, ...]
     datasets: tuple[DatasetFacts, ...]
@@ -276,6 +281,10 @@ def read(
         for i in range(len(data))
     )
     return MinibatchRecord(
+        samples=settings.samples,
+        batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        empirical_signals=settings.empirical_signals,
         weight_decays=decays,
         saddle_strengths=tuple(float(s[1]) for s in saddles),
         datasets=facts,
@@ -307,7 +316,7 @@ def absorbing_radius(data: Data, *, batch_size: int, weight_decay: float, depth:
     def excess(a: float) -> float:
         return a ** (depth - 2) * (yx + a**depth * xx) - weight_decay
 
-    return float(brentq(excess, 0.0, (weight_decay / yx) ** (1 / (depth - 2))))
+    return float(np.asarray(brentq(excess, 0.0, (weight_decay / yx) ** (1 / (depth - 2)))))
 
 
 def count(times: EscapeTimes, epoch_time: float) -> EscapeCount:

@@ -75,10 +75,20 @@ class Rung:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PlateauCurve:
+    """Noise-free epochs until escape against the residual, above the separatrix."""
+
+    weight_decay: float
+    residuals: tuple[float, ...]
+    epochs: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LadderRecord:
-    """Every rung, and how abrupt the residual-driven transitions are."""
+    """Every rung, theory for the rank-1 trap, and how abrupt the residual-driven escapes are."""
 
     epochs: int
+    predictions: tuple[PlateauCurve, ...]
     rungs: tuple[Rung, ...]
     noise_decided: int
     checkpoints: int
@@ -152,7 +162,7 @@ def checkpoints(
     kept = [[layer.copy() for layer in layers] for _ in positive]
     waiting = np.ones((len(positive), count), dtype=bool)
     batches = Batches(
-        traps.update(0.0).noiseless, data, lanes, seed=seed, replicas=list(lanes), task=None,
+        traps.update(0.0).noiseless, data, lanes, seed=seed, replicas=list(range(count)), task=None,
         dtype="float64",
     )  # fmt: skip
     plain = Update(learning_rate=traps.learning_rate, weight_decay=0.0, sampling="full")
@@ -188,6 +198,7 @@ def read(
             sudden += [_sudden(climbed, rung) for rung in slow[-1:]]
     return LadderRecord(
         epochs=settings.epochs,
+        predictions=tuple(_prediction(traps, decay) for decay in settings.weight_decays),
         rungs=tuple(rungs),
         noise_decided=sum(r.disagree for r in rungs),
         checkpoints=sum(r.noise_off.trials for r in rungs),
@@ -255,6 +266,19 @@ def _rung(
         epochs_all_noise_off=kaplan_meier(full).median,
         delay_ratio=float(np.median(noisy.steps[both] / quiet.steps[both])) if both.any() else None,
         predicted_epochs=expected if np.isfinite(expected) else None,
+    )
+
+
+def _prediction(traps: MinibatchSettings, weight_decay: float) -> PlateauCurve:
+    mode = {"depth": traps.network.depth, "signal": traps.signals[1], "weight_decay": weight_decay}
+    wall = float(separatrix(**mode))
+    amplitude = wall * (1 + np.geomspace(1e-5, 0.5 / wall, 120))
+    epochs = plateau_time(**mode, amplitude=amplitude) / traps.epoch_time
+    use = epochs > 0
+    return PlateauCurve(
+        weight_decay=weight_decay,
+        residuals=tuple((amplitude[use] ** traps.network.depth).tolist()),
+        epochs=tuple(epochs[use].tolist()),
     )
 
 

@@ -30,18 +30,25 @@ class TrappingSettings(Settings):
 
     minibatch: MinibatchSettings
     ladder: LadderSettings = LadderSettings()
-    langevin: tuple[LangevinSettings, ...]
+    langevin: LangevinSettings
+    langevin_paper: LangevinSettings
     basins: BasinSettings = BasinSettings()
     charity: CharitySettings = CharitySettings()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """Figure 1a. `abruptness` compares the arms whose transitions were seen from end to end."""
+    """Figure 1a.
+
+    `langevin` has nearly equal signals, so that both stages are activated at one temperature;
+    `langevin_paper` the paper's signals, where only the second stage is. `abruptness` compares
+    the arms whose transitions were seen from end to end.
+    """
 
     minibatch: MinibatchRecord
     ladder: LadderRecord
-    langevin: tuple[LangevinRecord, ...]
+    langevin: LangevinRecord
+    langevin_paper: LangevinRecord
     basins: BasinRecord
     charity: CharityRecord
     abruptness: tuple[Abruptness, ...]
@@ -56,7 +63,8 @@ def preset(effort: str) -> TrappingSettings:
                 datasets=50, trajectories=510, arms=arms
             ),
             ladder=LadderSettings(epochs=2000),
-            langevin=_langevin(4.0),
+            langevin=_close_signals(4.0),
+            langevin_paper=_paper_signals(4.0),
             basins=BasinSettings(starts=2000, steps=3000),
             charity=CharitySettings(
                 variant_epochs=5000, sparse_epochs=20_000, sparse_datasets=50,
@@ -64,7 +72,11 @@ def preset(effort: str) -> TrappingSettings:
             ),
         )  # fmt: skip
     arms = _arms(random=200, rank_one=6000, trivial=1200, caption=200, twin=400)
-    return TrappingSettings(minibatch=MinibatchSettings(arms=arms), langevin=_langevin(1.0))
+    return TrappingSettings(
+        minibatch=MinibatchSettings(arms=arms),
+        langevin=_close_signals(1.0),
+        langevin_paper=_paper_signals(1.0),
+    )
 
 
 def run(
@@ -74,10 +86,9 @@ def run(
     traps = settings.minibatch
     data = minibatch_traps.training_sets(traps, seed)
     decays = settings.ladder.weight_decays
+    heated = (settings.langevin, settings.langevin_paper)
     noisy = {
-        part.weight_decay: part.temperature
-        for part in settings.langevin
-        if part.signals == traps.signals
+        part.weight_decay: part.temperature for part in heated if part.signals == traps.signals
     }
     jobs = (
         minibatch_traps.plan(traps, seed, data)
@@ -85,17 +96,18 @@ def run(
         | initialisation.plan(settings.basins, seed)
         | charity.plan(settings.charity, traps, noisy, seed, data, decays)
     )
-    for part in settings.langevin:
+    for part in heated:
         jobs |= langevin_stages.plan(part, seed)
     results = outcomes(jobs, workers=workers, progress=progress)
     minibatch = minibatch_traps.read(traps, data, results)
     ladder = residual_ladder.read(settings.ladder, traps, results)
-    langevin = tuple(langevin_stages.read(part, seed, results) for part in settings.langevin)
+    langevin = tuple(langevin_stages.read(part, seed, results) for part in heated)
     sudden = [arm.abruptness for arm in minibatch.arms if arm.start == "random"]
     return Record(
         minibatch=minibatch,
         ladder=ladder,
-        langevin=langevin,
+        langevin=langevin[0],
+        langevin_paper=langevin[1],
         basins=initialisation.read(settings.basins, results),
         charity=charity.read(settings.charity, traps, minibatch, ladder, langevin, results),
         abruptness=(
@@ -106,25 +118,35 @@ def run(
     )
 
 
-def _langevin(more: float) -> tuple[LangevinSettings, ...]:
-    """Both Langevin settings; `more` multiplies replicas and horizons."""
+def _close_signals(more: float) -> LangevinSettings:
+    """Both steps activated; `more` multiplies replicas and horizons."""
+    return LangevinSettings(
+        replicas=round(64 * more),
+        rank_one_replicas=round(64 * more),
+        extra=round(48 * more),
+        rank_one_steps=round(45_000 * more),
+        trivial_steps=round(45_000 * more),
+        first_steps=round(30_000 * more),
+        second_window=round(30_000 * more),
+    )
 
-    def times(number: int) -> int:
-        return round(more * number)
 
-    return (
-        LangevinSettings(
-            replicas=times(64), rank_one_replicas=times(64), extra=times(48),
-            rank_one_steps=times(45_000), trivial_steps=times(45_000),
-            first_steps=times(30_000), second_window=times(30_000),
-        ),
-        LangevinSettings(
-            name="paper's signals", signals=(0.9, 0.8), anchor=1, fraction=0.69,
-            replicas=times(64), rank_one_replicas=times(110), extra=times(48),
-            rank_one_steps=times(50_000), trivial_steps=times(50_000),
-            first_steps=times(5000), second_window=times(45_000), keep_paths=False,
-        ),
-    )  # fmt: skip
+def _paper_signals(more: float) -> LangevinSettings:
+    """The paper's signals at 0.69 of the thermal spinodal of the step 1 -> 2."""
+    return LangevinSettings(
+        name="paper's signals",
+        signals=(0.9, 0.8),
+        anchor=1,
+        fraction=0.69,
+        replicas=round(64 * more),
+        rank_one_replicas=round(110 * more),
+        extra=round(48 * more),
+        rank_one_steps=round(50_000 * more),
+        trivial_steps=round(50_000 * more),
+        first_steps=round(5000 * more),
+        second_window=round(45_000 * more),
+        keep_paths=False,
+    )
 
 
 def _arms(*, random: int, rank_one: int, trivial: int, caption: int, twin: int) -> tuple[Arm, ...]:

@@ -1,0 +1,44 @@
+"""The charity search at a glance: what each setting gives, against what is stated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from spinodal.plots.style import CONTROL, MARKERS, PALETTE, STATED
+
+
+def draw_search(
+    settings: Sequence[str],
+    stated_names: Sequence[str],
+    stated: Sequence[float],
+    times: Sequence[Sequence[float | None]],
+    met: Sequence[Sequence[bool]],
+    factor: float,
+    *,
+    ax: Axes,
+) -> Axes:
+    """Measured over stated time, one line per setting; in the band it is met.
+
+    Filled marks meet the stated time, open ones do not; crosses on the right: never escaped.
+    """
+    edge = 30.0
+    rows = np.arange(len(settings))[::-1]
+    offset = np.linspace(0.26, -0.26, len(stated))
+    ax.axvspan(1 / factor, factor, color=STATED, alpha=0.13, linewidth=0, label="met")
+    for j, name in enumerate(stated_names):
+        label = name
+        for row, values, good in zip(rows, times, met, strict=True):
+            value, y = values[j], row + offset[j]
+            if value is None:
+                ax.plot(edge, y, "x", color=CONTROL, markersize=3.5)
+                continue
+            x = min(max(value / stated[j], 3e-4), edge / 2)
+            fill = PALETTE[j] if good[j] else "none"
+            ax.plot(x, y, MARKERS[j], color=PALETTE[j], markerfacecolor=fill, label=label)
+            label = "_"
+    ax.set_yticks(rows, settings)
+    ax.set(xscale="log", xlim=(2e-4, 50), xlabel="measured over stated time (x: never)")
+    return ax
