@@ -70,7 +70,7 @@ def test_below_a_hundred_events_the_verdict_is_untested_whatever_the_p_value():
     assert few.p_value < 0.05
 
 
-@pytest.mark.parametrize("events", [0, 2, 4])
+@pytest.mark.parametrize("events", [0, 1, 4])
 def test_with_next_to_no_events_there_is_no_p_value(events):
     time = np.concatenate([np.linspace(0.1, 0.5, events), np.full(20, 9.0)])
     found = memorylessness(table(time, 1.0), generator=np.random.default_rng(0))

@@ -54,8 +54,8 @@ def memorylessness(
     The rate is events / exposure; given the number of events their times follow the exponential
     law truncated at the cut-off, whose distribution function turns them into uniform numbers.
     Because the rate is fitted the tabulated distribution does not hold (a textbook test with it
-    almost never rejects): the p-value comes from `resamples` exponential data sets with the same
-    numbers of events and of replicas still waiting, each with its own fitted rate.
+    almost never rejects): the p-value comes from `resamples` simulations of as many memoryless
+    replicas, watched as long, each with its own fitted rate.
 
     `cutoff`, in time units, defaults to the earliest censored time; later events count as still
     waiting. Replicas that diverged or escaped elsewhere before it are left out. `check_every` is
@@ -75,13 +75,14 @@ def memorylessness(
     for group in groups:
         member = np.ones(times.time.shape, bool) if group is None else times.dataset == group
         seen = times.time[member & times.escaped & (times.time <= horizon)]
-        waiting = int((member & (times.time >= horizon)).sum()) - int((seen == horizon).sum())
-        if seen.size < 2 or seen.sum() == 0:
+        waiting = int((member & (times.time >= horizon)).sum() - (seen == horizon).sum())
+        if seen.size == 0 or seen.sum() == 0:
             continue
         if check_every > 0:
             seen = _within_checks(generator, seen, waiting * horizon if waiting else 0, check_every)
-        observed += float(_statistic(seen, waiting, horizon))
-        simulated += _null(generator, seen, waiting, horizon, resamples)
+        replicas = seen.size + waiting
+        observed += float(_statistic(seen, replicas, horizon))
+        simulated += _null(generator, seen, replicas, horizon, resamples)
         events += seen.size
     enough = events >= 5
     p_value = float((1 + (simulated >= observed).sum()) / (resamples + 1)) if enough else None
@@ -101,14 +102,15 @@ def memorylessness(
 
 
 def anderson_darling(uniform: NDArray[np.float64]) -> NDArray[np.float64]:
-    """A^2 of numbers that should be uniform on [0, 1], over the last axis.
+    """A^2 of numbers that should be uniform on [0, 1], over the last axis; NaN is no number.
 
-    -n - sum (2i - 1) (ln u_(i) + ln(1 - u_(n + 1 - i))) / n
+    -n - sum ((2i - 1) ln u_(i) + (2n - 2i + 1) ln(1 - u_(i))) / n, and 0 for n = 0
     """
-    u = np.sort(np.clip(uniform, 1e-300, 1 - 1e-16), axis=-1)
-    n = u.shape[-1]
-    weight = 2 * np.arange(1, n + 1) - 1
-    return -n - (weight * (np.log(u) + np.log1p(-u[..., ::-1]))).sum(axis=-1) / n
+    u = np.sort(np.clip(uniform, 1e-300, 1 - 1e-16), axis=-1)  # NaN last
+    n = np.isfinite(u).sum(axis=-1, keepdims=True)
+    i = np.arange(1, u.shape[-1] + 1)
+    terms = (2 * i - 1) * np.log(u) + (2 * (n - i) + 1) * np.log1p(-u)
+    return -n[..., 0] - np.where(i <= n, terms, 0.0).sum(axis=-1) / np.maximum(n[..., 0], 1)
 
 
 def _cutoff(times: EscapeTimes, cutoff: float | None) -> float:
@@ -125,27 +127,41 @@ def _cutoff(times: EscapeTimes, cutoff: float | None) -> float:
     return cutoff
 
 
-def _statistic(seen: NDArray[np.float64], waiting: int, horizon: float) -> NDArray[np.float64]:
-    """A^2 of event times (..., events) after the rate was fitted to them and those waiting."""
-    exposure = seen.sum(axis=-1, keepdims=True) + (waiting * horizon if waiting else 0.0)
-    rate = seen.shape[-1] / exposure
+def _statistic(seen: NDArray[np.float64], replicas: int, horizon: float) -> NDArray[np.float64]:
+    """A^2 of event times (..., events), NaN for padding, after the rate was fitted to them.
+
+    The other `replicas` were still waiting at the horizon.
+    """
+    events = np.isfinite(seen).sum(axis=-1, keepdims=True)
+    exposure = np.nansum(seen, axis=-1, keepdims=True)
+    if np.isfinite(horizon):
+        exposure = exposure + (replicas - events) * horizon
+    rate = np.maximum(events, 1) / exposure
     return anderson_darling(np.expm1(-rate * seen) / np.expm1(-rate * horizon))
 
 
 def _null(
     generator: np.random.Generator,
     seen: NDArray[np.float64],
-    waiting: int,
+    replicas: int,
     horizon: float,
     resamples: int,
 ) -> NDArray[np.float64]:
-    """The statistic of exponential data with as many events and as many waiting."""
-    rate = seen.size / (seen.sum() + (waiting * horizon if waiting else 0.0))
+    """The statistic of as many memoryless replicas with the fitted rate, cut off alike.
+
+    The number of events varies as it does in an experiment: holding it fixed, while the rate is
+    fitted with its help, rejects 6 % of memoryless escapes instead of 5 %.
+    """
+    waited = (replicas - seen.size) * horizon if replicas > seen.size else 0.0
+    rate = seen.size / (seen.sum() + waited)
+    escaped = -np.expm1(-rate * horizon)  # before the horizon
     size, statistics = max(1, 1_000_000 // seen.size), []
     for start in range(0, resamples, size):
-        shape = (min(size, resamples - start), seen.size)
-        drawn = -np.log1p(generator.random(shape) * np.expm1(-rate * horizon)) / rate
-        statistics.append(_statistic(drawn, waiting, horizon))
+        events = generator.binomial(replicas, escaped, size=min(size, resamples - start))
+        uniform = generator.random((events.size, max(1, events.max())))
+        drawn = -np.log1p(-uniform * escaped) / rate
+        drawn[np.arange(drawn.shape[1]) >= events[:, np.newaxis]] = np.nan
+        statistics.append(_statistic(drawn, replicas, horizon))
     return np.concatenate(statistics)
 
 
