@@ -267,3 +267,36 @@ def test_impossible_passages_are_refused(change, complaint):
     passage = {"start": -1.0, "absorbing": 1.0, "reflecting": -2.0, "temperature": 0.1}
     with pytest.raises(InputError, match=complaint):
         free_energy.first_passage_time(lambda x: 0 * x, **(passage | change))
+
+
+@pytest.mark.parametrize(
+    ("signal", "weight_decay", "temperature"),
+    [(2.166, 0.196, 2.3e-6), (2.166, 0.196, 1e-5), (2.166, 0.03, 1e-7), (2.166, 0.03, 3e-8)],
+)
+def test_a_slide_of_a_million_temperatures_behind_the_barrier_needs_no_million_panels(
+    signal, weight_decay, temperature
+):
+    """The wait is additive: to the saddle's far side, then down; and follows exp(barrier / T)."""
+    mode = {"depth": 3, "signal": signal, "weight_decay": weight_decay, "rotations": 18}
+    tau = free_energy.mode_first_passage_time(temperature=temperature, **mode)
+    barrier = free_energy.free_energy_barriers(temperature=temperature, **mode)[0] / temperature
+    points = free_energy.free_energy_points(temperature=temperature, **mode)
+    beyond = free_energy.mode_first_passage_time(
+        temperature=temperature, **mode, start=float(2 * points.barrier) ** (1 / 3)
+    )
+    to_there = free_energy.mode_first_passage_time(
+        temperature=temperature, **mode, target=float(2 * points.barrier) ** (1 / 3)
+    )
+    np.testing.assert_allclose(to_there + beyond, tau, rtol=1e-7)
+    assert 0.1 < np.log(tau) / (barrier + 3) < 10
+
+
+def test_slide_and_general_quadrature_agree_where_both_work():
+    def downhill(x):
+        return -x - 0.3 * x**2
+
+    general = free_energy._log_double_integral(downhill, np.linspace(-0.5, 1, 6001), 4000, 1e-3)
+    both = free_energy.log_first_passage_time(
+        downhill, start=0, absorbing=1, reflecting=-0.5, temperature=1e-3
+    )
+    np.testing.assert_allclose(both, general, rtol=1e-9)
