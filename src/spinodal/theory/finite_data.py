@@ -417,9 +417,8 @@ class _RidgeBranch(_Branch):
             if abs(far - turn) > 5000:
                 raise InputError("No rank-1 point was found for this sample; check its moments.")
 
-        root = brentq(
-            lambda x: float(self._path(x).weight_decay) - decay, *sorted((near, far)), xtol=1e-14
-        )
+        low, high = sorted((near, far))
+        root = brentq(lambda x: float(self._path(x).weight_decay) - decay, low, high, xtol=1e-14)
         assert isinstance(root, float)
         return self._at_ridge(root, decay)
 
