@@ -287,7 +287,13 @@ def figure_1a(escaped: int, *, median: float | None = None) -> dict[str, Any]:
         )
         for start in ("rank 1", "trivial")
     ]
-    minibatch = SimpleNamespace(arms=arms, epoch_time=0.64)
+    minibatch = SimpleNamespace(
+        arms=arms,
+        epoch_time=0.64,
+        weight_decays=(0.32,),
+        cannot_hold_rank_two=(2,),
+        datasets=range(21),
+    )
     charity = SimpleNamespace(met_all=0, rows=(0,) * 9)
     langevin = SimpleNamespace(stages=(), temperature=1e-3)
     record = SimpleNamespace(minibatch=minibatch, charity=charity, langevin=langevin)
@@ -304,6 +310,7 @@ def test_no_escape_in_the_stated_time_does_not_reproduce_and_carries_its_bounds(
     assert found.evidence["upper bound of the rate per epoch"] == pytest.approx(
         -math.log(0.05) / (200 * 6000), rel=1e-10
     )
+    assert found.evidence["calls"] == ("record of fig1a",)
     assert "about 133" in found.reason  # 200 (1 - exp(-6000 / 5500))
     assert row("row-46", records=figure_1a(0)).recomputed["escapes seen"] == 0
 

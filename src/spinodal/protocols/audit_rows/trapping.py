@@ -121,6 +121,7 @@ def _trap(bench: Bench, *, rank: int, stated: float, **evidence: object) -> Find
             {
                 **evidence,
                 "at_the_weight_decay_of_the_caption": None if caption is None else str(caption),
+                "data_sets_that_cannot_hold_rank_2": _cannot_hold(bench),
                 "unstated_settings_tried_that_give_all_stated_times": (
                     f"{charity.met_all} of {len(charity.rows)}"
                 ),
