@@ -17,7 +17,7 @@ from pydantic import PositiveFloat, PositiveInt
 from scipy.optimize import brentq
 
 from spinodal.dynamics.checkpoints import Start
-from spinodal.dynamics.ensemble import Ensemble, Event, Outcome
+from spinodal.dynamics.ensemble import Ensemble, Event
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.tasks import Data, GaussianTask
 from spinodal.dynamics.updates import Update
@@ -27,6 +27,7 @@ from spinodal.protocols.minibatch_traps import (
     MinibatchSettings,
     StartName,
     in_epochs,
+    settled,
     start_of,
 )
 from spinodal.protocols.residual_ladder import LadderRecord
@@ -74,10 +75,11 @@ class CharitySettings(Settings):
     sparse_threshold: PositiveFloat = 1e-3
     sparse_epochs: PositiveInt = 3000
     sparse_datasets: PositiveInt = 20
+    sparse_rung_steps: PositiveInt = 100
     noisy_replicas: PositiveInt = 16
     noisy_epochs: PositiveInt = 11_000
     noisy_learning_rate: PositiveFloat = 0.4
-    correction: PositiveFloat = 4.0
+    correction: PositiveFloat = 2.8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,17 +157,19 @@ def plan(
         for decay in decays:
             for start in ("random", "rank 1", "trivial"):
                 steps = settings.variant_epochs * traps.steps_per_epoch
+                check = traps.steps_per_epoch
+                path = range(0, steps + 1, check) if start == "random" else ()
                 ensemble = Ensemble(
                     task=traps.task, network=network, update=traps.update(decay),
-                    start=_quick_trap(traps, start), steps=steps, check_every=traps.steps_per_epoch,
-                    events=_events(traps, decay),
+                    start=_quick_trap(traps, start), steps=steps, check_every=check,
+                    events=_events(traps, decay), record_at=tuple(path),
                 )  # fmt: skip
                 jobs[f"{name}, {start}, {decay:g}"] = ensemble_job(
                     ensemble, seed=seed, replicas=len(data), data=data
                 )
     for decay in decays:
         temperature = _temperature(settings, traps, decay, langevin)
-        for start in ("random", "rank 1", "trivial") if decay not in langevin else ():
+        for start in ("rank 1", "trivial") if decay not in langevin else ():
             jobs[f"noise, {start}, {decay:g}"] = ensemble_job(
                 _noisy(settings, traps, decay, temperature, start),
                 seed=own_seed(seed, "charity", start, f"{decay:g}"),
@@ -206,7 +210,9 @@ def read(
         for name, network in _variants(traps.network).items():
             own = [results[f"{name}, {s}, {decay:g}"] for s in ("rank 1", "trivial")]
             times = (
-                _random(results[f"{name}, random, {decay:g}"], traps),
+                settled(
+                    results[f"{name}, random, {decay:g}"], traps.learning_rate, traps.epoch_time
+                ),
                 _median(own[0].passages[1], traps.epoch_time),
                 _median(own[1].passages[0], traps.epoch_time),
                 _median(own[1].passages[1], traps.epoch_time),
@@ -219,7 +225,8 @@ def read(
         sparse = _median(
             results[f"sparse, noise, {decay:g}"].passages[0], settings.sparse_learning_rate
         )
-        times = (*_noisy_times(traps, decay, done.get(decay), results), sparse)
+        # A random start takes a few epochs, in which noise of this size does nothing.
+        times = (random, *_noisy_times(traps, decay, done.get(decay), results), sparse)
         temperature = _temperature(
             settings, traps, decay, {d: part.temperature for d, part in done.items()}
         )
@@ -241,7 +248,7 @@ def read(
 def stated_temperature(
     settings: CharitySettings, traps: MinibatchSettings, weight_decay: float
 ) -> float:
-    """Temperature at which the rank-1 trap should last the stated 5500 epochs on average."""
+    """Temperature at which half the rank-1 traps should last the stated 5500 epochs."""
     mode = {
         "depth": traps.network.depth,
         "signal": traps.signals[1],
@@ -249,7 +256,8 @@ def stated_temperature(
         "rotations": hidden_rotations(depth=traps.network.depth, width=traps.network.width, rank=1),
     }
     critical = float(thermal_spinodal(**mode))
-    wanted = np.log(STATED[1][1] * traps.epoch_time / settings.correction)
+    # The median of memoryless times is ln 2 of their mean.
+    wanted = np.log(STATED[1][1] * traps.epoch_time / np.log(2) / settings.correction)
     bare = {k: v for k, v in mode.items() if k != "rotations"}
     depth, signal, rotations = mode["depth"], mode["signal"], mode["rotations"]
     # Twice the saddle's amplitude is beyond return; from there the way is downhill, without noise.
@@ -295,24 +303,22 @@ def _noisy_times(
     langevin: LangevinRecord | None,
     results: Mapping[str, Any],
 ) -> tuple[Quantile, ...]:
-    """Medians from the random start, the rank-1 trap, and the trivial trap's two jumps."""
+    """Medians from the rank-1 trap, and of the trivial trap's two jumps."""
     if langevin is not None:
-        stages = (("random", "0 -> 2"), ("rank 1", "1 -> 2"), ("trivial", "0 -> 1"),
-                  ("trivial", "0 -> 2"))  # fmt: skip
+        stages = (("rank 1", "1 -> 2"), ("trivial", "0 -> 1"), ("trivial", "0 -> 2"))
         unit = traps.epoch_time / langevin.learning_rate
         return tuple(in_epochs(langevin.stage(*stage).median_steps, unit) for stage in stages)
-    own = [results[f"noise, {s}, {decay:g}"] for s in ("random", "rank 1", "trivial")]
+    own = [results[f"noise, {s}, {decay:g}"] for s in ("rank 1", "trivial")]
     return (
-        _random(own[0], traps),
+        _median(own[0].passages[1], traps.epoch_time),
+        _median(own[1].passages[0], traps.epoch_time),
         _median(own[1].passages[1], traps.epoch_time),
-        _median(own[2].passages[0], traps.epoch_time),
-        _median(own[2].passages[1], traps.epoch_time),
     )
 
 
 def _quick_trap(traps: MinibatchSettings, start: StartName) -> Start:
     """The trap of the main arms, annealed on shorter rungs."""
-    return start_of(traps, start).model_copy(update={"rung_steps": 100})
+    return start_of(traps, start).model_copy(update={"rung_steps": min(100, traps.rung_steps)})
 
 
 def _variants(network: Network) -> dict[str, Network]:
@@ -353,7 +359,13 @@ def _sparse(
             sampling="full",
             temperature=temperature,
         ),
-        start=Start(kind="trap", rank=1, residual=residual, ladder_start=0.05, rung_steps=100),
+        start=Start(
+            kind="trap",
+            rank=1,
+            residual=residual,
+            ladder_start=0.05,
+            rung_steps=settings.sparse_rung_steps,
+        ),
         events=(Event(mode=2, threshold=settings.sparse_threshold, persistence=2),),
         steps=settings.sparse_epochs,
         check_every=10,
@@ -370,13 +382,10 @@ def _noisy(
 ) -> Ensemble:
     held = _learned(traps, 0, weight_decay)
     starts = {
-        "random": Start(kind="random"),
         "rank 1": Start(kind="balanced", strengths=(held,)),
         "trivial": Start(kind="balanced", strengths=()),
     }
     per_epoch = traps.epoch_time / settings.noisy_learning_rate
-    check = 1 if start == "random" else 20
-    epochs = 200 if start == "random" else settings.noisy_epochs
     return Ensemble(
         task=GaussianTask(signals=traps.signals),
         network=traps.network,
@@ -386,25 +395,13 @@ def _noisy(
         ),
         start=starts[start],
         events=_events(traps, weight_decay),
-        steps=round(epochs * per_epoch),
-        check_every=check,
+        steps=round(settings.noisy_epochs * per_epoch),
+        check_every=20,
     )  # fmt: skip
 
 
 def _median(times: EscapeTimes, unit: float) -> Quantile:
     return in_epochs(kaplan_meier(times).median, unit)
-
-
-def _random(outcome: Outcome, traps: MinibatchSettings) -> Quantile:
-    """Both features, from random weights."""
-    one, two = outcome.passages
-    later: NDArray[np.int64] = np.maximum(one.steps, two.steps)
-    both = EscapeTimes(
-        replica=one.replica, dataset=one.dataset, steps=later,
-        time=np.maximum(one.time, two.time),
-        status=np.where(one.escaped & two.escaped, "escaped", "censored"),
-    )  # fmt: skip
-    return _median(both, traps.epoch_time)
 
 
 def _row(

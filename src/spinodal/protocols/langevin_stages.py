@@ -50,6 +50,7 @@ from spinodal.statistics.waiting_times import Memorylessness, memorylessness
 from spinodal.theory import modes
 from spinodal.theory.free_energy import (
     free_energy_barriers,
+    free_energy_points,
     hidden_rotations,
     mode_first_passage_time,
     thermal_spinodal,
@@ -85,10 +86,10 @@ class LangevinSettings(Settings):
     replicas: PositiveInt = 64
     rank_one_replicas: PositiveInt = 64
     extra: PositiveInt = 48
-    rank_one_steps: PositiveInt = 45_000
-    trivial_steps: PositiveInt = 45_000
+    rank_one_steps: PositiveInt = 36_000
+    trivial_steps: PositiveInt = 36_000
     first_steps: PositiveInt = 30_000
-    second_window: PositiveInt = 30_000
+    second_window: PositiveInt = 24_000
     keep_paths: bool = True
     random_steps: PositiveInt = 400
     twin_steps: PositiveInt = 4000
@@ -139,6 +140,13 @@ class LangevinSettings(Settings):
         """Half the learned strength of mode rank + 1, far beyond its saddle and recrossings."""
         return 0.5 * self.learned(rank)
 
+    def barrier(self, rank: int) -> float:
+        """Strength at the top of the free-energy barrier, or at the saddle where none is left."""
+        mode = self.mode(rank)
+        top = float(free_energy_points(**mode, temperature=self.temperature).barrier)
+        bare = {k: v for k, v in mode.items() if k != "rotations"}
+        return top if np.isfinite(top) else float(modes.saddle(**bare))
+
     def event(self, rank: int) -> Event:
         """Mode rank + 1 stays above its threshold for two checks."""
         return Event(mode=rank + 1, threshold=self.threshold(rank), persistence=2)
@@ -159,7 +167,8 @@ class StageTheory:
     """What theory says of the step from `rank` to rank + 1, before any simulation.
 
     `thermal_spinodal` and `fraction` are None without rotations (width = rank + 1).
-    `barrier_over_t` and `back_over_t` are free-energy barriers in T (None: no barrier is left).
+    `barrier_over_t` and `back_over_t` are free-energy barriers in T (None: no barrier is left, and
+    no passage time is predicted).
     `label`: 'activated' needs temperature / thermal_spinodal at most DRIFT_ABOVE and a barrier of
     at least SEVERAL T; else 'drift'. Time in time units (learning rate times updates).
     """
@@ -171,8 +180,8 @@ class StageTheory:
     energy_barrier_over_t: float
     barrier_over_t: float | None
     back_over_t: float | None
-    predicted_time: float
-    predicted_steps: float
+    predicted_time: float | None
+    predicted_steps: float | None
     label: Literal["activated", "drift"]
 
 
@@ -195,9 +204,9 @@ class StageRecord:
     mean_steps_low: float
     mean_steps_high: float | None
     median_steps: Quantile
-    predicted_steps: float
+    predicted_steps: float | None
     ratio: float | None
-    ratio_low: float
+    ratio_low: float | None
     ratio_high: float | None
     memoryless: Memorylessness
     curve: Curve
@@ -205,7 +214,10 @@ class StageRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class NoiseOff:
-    """Escapes without noise from a start, `from_rest` or after `thermal_steps` with noise."""
+    """Escapes without noise: from the start, or from where noise had taken it `after` a while.
+
+    Only replicas still behind the barrier when the noise stops are counted.
+    """
 
     start: str
     after: str
@@ -313,11 +325,11 @@ def cooled(settings: LangevinSettings, start: Start, seed: int) -> Cooled:
         noise = [part.reshape(shape) for part, shape in zip(draws, shapes, strict=True)]
         step(layers, gradients(layers, xx, yx), noise, update)
     rank = len(start.strengths)
-    threshold = settings.threshold(rank)
-    trapped = strengths(layers)[rank] < threshold
+    # Beyond the barrier a replica is on its way, and needs no noise to arrive.
+    trapped = strengths(layers)[rank] < settings.barrier(rank)
     for _ in range(settings.twin_steps):
         step(layers, gradients(layers, xx, yx), None, update.noiseless)
-    escaped = trapped & (strengths(layers)[rank] > threshold)
+    escaped = trapped & (strengths(layers)[rank] > settings.threshold(rank))
     return Cooled(int(escaped.sum()), int(trapped.sum()))
 
 
@@ -379,8 +391,8 @@ def _theory(settings: LangevinSettings, rank: int) -> StageTheory:
         energy_barrier_over_t=float(modes.barrier_out(**bare)) / temperature,
         barrier_over_t=float(out) / temperature if exists else None,
         back_over_t=float(back) / temperature if exists else None,
-        predicted_time=time,
-        predicted_steps=time / settings.learning_rate,
+        predicted_time=time if np.isfinite(time) else None,
+        predicted_steps=time / settings.learning_rate if np.isfinite(time) else None,
         label="activated" if activated else "drift",
     )
 
@@ -447,9 +459,9 @@ def _stage(
             high=None if median.high is None else median.high / lr,
             confidence=median.confidence,
         ),
-        predicted_steps=predicted / lr if predicted else 0.0,
+        predicted_steps=predicted / lr if predicted else None,
         ratio=_inverse(rate.rate, predicted) if predicted else None,
-        ratio_low=1 / rate.high / predicted if predicted else 0.0,
+        ratio_low=1 / rate.high / predicted if predicted else None,
         ratio_high=_inverse(rate.low, predicted) if predicted else None,
         memoryless=memorylessness(
             times, generator=generator(seed, settings.name, start, stage),

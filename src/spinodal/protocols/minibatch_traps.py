@@ -28,8 +28,8 @@ from spinodal.theory.finite_data import empirical_spinodals
 StartName = Literal["random", "rank 1", "trivial"]
 RANK: dict[str, int] = {"rank 1": 1, "trivial": 0}
 
-SETTLED = 0.02
-"""A test error within this of its final value has arrived: the noise of SGD moves it by less."""
+SETTLED = 0.05
+"""A test error that stays within this of its final value has arrived; SGD noise moves it less."""
 
 
 class Arm(Settings):
@@ -53,9 +53,9 @@ class Arm(Settings):
 class MinibatchSettings(Settings):
     """The paper's experiment. `datasets` are drawn; one more is conditioned on `empirical_signals`.
 
-    Trajectory i trains on data set i modulo (datasets + 1). Traps are prepared by annealing until
-    the next strength is below `residual`. A strength counts as learned when it stays above the
-    population's saddle for `persistence` checks.
+    Trajectory i trains on data set i modulo (datasets + 1). Traps are prepared by annealing, with
+    `rung_steps` updates at each weight decay, until the next strength is below `residual`. A
+    strength counts as learned when it stays above the population's saddle for `persistence` checks.
     """
 
     signals: tuple[PositiveFloat, PositiveFloat] = (0.9, 0.8)
@@ -66,6 +66,7 @@ class MinibatchSettings(Settings):
     learning_rate: PositiveFloat = 0.08
     batch_size: PositiveInt = 64
     residual: NonNegativeFloat = 1e-9
+    rung_steps: PositiveInt = 200
     datasets: PositiveInt = 20
     trajectories: PositiveInt = 210
     persistence: PositiveInt = 3
@@ -115,6 +116,7 @@ def start_of(settings: MinibatchSettings, name: StartName) -> Start:
         kind="trap",
         rank=RANK[name],
         residual=settings.residual,
+        rung_steps=settings.rung_steps,
         learning_rate=settings.learning_rate,
     )
 
@@ -151,8 +153,9 @@ class ArmRecord:
     where no batch can make a weight matrix grow (None: not a trivial trap); `exactly_zero` those
     whose map is exactly zero at the end. `same_as_noise_off` counts trajectories that escaped
     with noise exactly if they did without, within the twin's horizon. `settled_epochs` is the
-    median time at which the test error has come within SETTLED of its final value (None: not by
-    half of them). Test error curves are means and 10 and 90 % quantiles over trajectories.
+    median time from which the test error stays within SETTLED of its mean over the last quarter
+    (None: not by half of them). Test error curves are means and 10 and 90 % quantiles over
+    trajectories.
     """
 
     start: StartName
@@ -397,7 +400,7 @@ def _arm(
         noise_off=count(twin, settings.epoch_time),
         noise_off_by_test_error=_by_error(settings, quiet, plateau, final, dataset),
         same_as_noise_off=int((within == twin.escaped).sum()),
-        settled_epochs=_settled(settings, noisy, final, dataset),
+        settled_epochs=settled(noisy, settings.learning_rate, settings.epoch_time),
         abruptness=abruptness(
             noisy.recorded_test_error,
             noisy.recorded_steps / settings.steps_per_epoch,
@@ -452,18 +455,26 @@ def _by_error(
     return count(passed.escape_times(settings.learning_rate, dataset=dataset), settings.epoch_time)
 
 
-def _settled(
-    settings: MinibatchSettings,
-    outcome: Outcome,
-    final: NDArray[np.float64],
-    dataset: NDArray[np.int64],
-) -> Quantile:
-    passed = first_passage(
-        outcome.recorded_test_error[:, 1:], final + SETTLED,
-        steps=outcome.recorded_steps[1:], direction="down", persistence=settings.persistence,
-    )  # fmt: skip
-    times = passed.escape_times(settings.learning_rate, dataset=dataset)
-    return in_epochs(kaplan_meier(times).median, settings.epoch_time)
+def settled(outcome: Outcome, learning_rate: float, epoch_time: float) -> Quantile:
+    """Median epochs until the test error stays within SETTLED of its mean over the last quarter.
+
+    It may cross its final value before: random weights first overshoot it.
+    """
+    errors, steps = outcome.recorded_test_error, outcome.recorded_steps
+    tail = 3 * len(steps) // 4
+    off = np.abs(errors - errors[:, tail:].mean(axis=1, keepdims=True)) > SETTLED
+    last = np.where(off.any(axis=1), off.shape[1] - 1 - off[:, ::-1].argmax(axis=1), -1)
+    arrived = last < tail
+    at = steps[np.where(arrived, np.minimum(last + 1, len(steps) - 1), len(steps) - 1)]
+    at = np.maximum(at, steps[1])
+    times = EscapeTimes(
+        replica=np.arange(len(at)),
+        dataset=np.zeros(len(at), dtype=np.int64),
+        steps=at,
+        time=at * learning_rate,
+        status=np.where(arrived, "escaped", "censored"),
+    )
+    return in_epochs(kaplan_meier(times).median, epoch_time)
 
 
 def _certified(

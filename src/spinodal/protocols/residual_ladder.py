@@ -44,7 +44,7 @@ class LadderSettings(Settings):
         default=(0.15, 0.1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-9, 1e-12, 0.0)
     )
     trivial: tuple[float, ...] = (0.1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-9, 0.0)
-    epochs: PositiveInt = 200
+    epochs: PositiveInt = 160
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,7 +155,10 @@ def checkpoints(
     count = len(data)
     lanes = np.arange(count)
     positive = sorted((r for r in residuals if r > 0), reverse=True)
-    start = Start(kind="trap", rank=rank, residual=positive[0], learning_rate=traps.learning_rate)
+    start = Start(
+        kind="trap", rank=rank, residual=positive[0], rung_steps=traps.rung_steps,
+        learning_rate=traps.learning_rate,
+    )  # fmt: skip
     layers, decay = prepare(
         start, traps.network, traps.update(0.0), data, lanes, seed=seed, replicas=range(count)
     )

@@ -71,7 +71,7 @@ def preset(effort: str) -> TrappingSettings:
                 noisy_replicas=128, noisy_epochs=60_000,
             ),
         )  # fmt: skip
-    arms = _arms(random=200, rank_one=6000, trivial=1200, caption=200, twin=400)
+    arms = _arms(random=200, rank_one=5600, trivial=1150, caption=200, twin=400)
     return TrappingSettings(
         minibatch=MinibatchSettings(arms=arms),
         langevin=_close_signals(1.0),
@@ -124,10 +124,10 @@ def _close_signals(more: float) -> LangevinSettings:
         replicas=round(64 * more),
         rank_one_replicas=round(64 * more),
         extra=round(48 * more),
-        rank_one_steps=round(45_000 * more),
-        trivial_steps=round(45_000 * more),
+        rank_one_steps=round(36_000 * more),
+        trivial_steps=round(36_000 * more),
         first_steps=round(30_000 * more),
-        second_window=round(30_000 * more),
+        second_window=round(24_000 * more),
     )
 
 
@@ -141,10 +141,10 @@ def _paper_signals(more: float) -> LangevinSettings:
         replicas=round(64 * more),
         rank_one_replicas=round(110 * more),
         extra=round(48 * more),
-        rank_one_steps=round(50_000 * more),
-        trivial_steps=round(50_000 * more),
+        rank_one_steps=round(42_000 * more),
+        trivial_steps=round(42_000 * more),
         first_steps=round(5000 * more),
-        second_window=round(45_000 * more),
+        second_window=round(38_000 * more),
         keep_paths=False,
     )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from matplotlib.figure import Figure as Canvas
+
 from spinodal.plots.charity import draw_search
 from spinodal.plots.trapping import (
     draw_basins,
@@ -9,6 +11,7 @@ from spinodal.plots.trapping import (
     draw_residuals,
     draw_survival,
 )
+from spinodal.protocols.charity import CharityRow
 from spinodal.protocols.langevin_stages import LangevinRecord, StageRecord
 from spinodal.protocols.minibatch_traps import ArmRecord, EscapeCount
 from spinodal.protocols.residual_ladder import Rung
@@ -157,7 +160,8 @@ def _described(record: Record) -> str:
         f"{minibatch.learning_rate:g}, {one.datasets} data sets (the last one conditioned on the "
         f"signals {' and '.join(map(shown, minibatch.empirical_signals))} that the paper's own "
         f"transitions imply). The paper gives weight decay {minibatch.weight_decays[0]:g} in the "
-        f"text and {minibatch.weight_decays[-1]:g} in the caption: both are run. Traps are annealed until the missing strength is below "
+        f"text and {minibatch.weight_decays[-1]:g} in the caption: both are run. Traps are "
+        "annealed until the missing strength is below "
         f"{shown(one.next_strength_start, 1)}; the rank-1 trap formed at weight decay "
         f"{shown(one.prepared_at_low, 2)} to {shown(one.prepared_at_high, 2)}, depending on the "
         "data set (the paper: 0.361). An escape is counted by two rules: the missing strength "
@@ -194,7 +198,7 @@ def _curves(record: Record, decay: float) -> Figure:
             record.charity.stated_epochs[:4],
             arms[0].final_error,
             ax=canvas.subplots(),
-        ).legend(loc="upper right", fontsize=8),
+        ).legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=3, fontsize=8),
     )
 
 
@@ -341,7 +345,7 @@ def _langevin_in_words(record: Record) -> str:
         f"Population gradient plus isotropic noise at width {close.width}. {_both(close)} "
         f"{_both(paper)} Predictions are exact first-passage times in the one-dimensional free "
         "energy of a mode, without adjustable numbers; the other directions change the "
-        "prefactor, at this width by up to a factor of ten. Steps whose temperature exceeds 0.7 "
+        "prefactor, at this width by several times. Steps whose temperature exceeds 0.7 "
         "of the thermal spinodal, or whose barrier is below 3 T, are called drift, and a step "
         "is called noise-activated only if it is silent without noise and its waiting times "
         "pass the test of memorylessness."
@@ -413,9 +417,9 @@ def _survival(part: LangevinRecord, name: str) -> Figure:
             [s.curve.survival for s in stages],
             [s.curve.low for s in stages],
             [s.curve.high for s in stages],
-            [s.predicted_steps or None if i < 3 else None for i, s in enumerate(stages)],
+            [s.predicted_steps if i < 3 else None for i, s in enumerate(stages)],
             ax=canvas.subplots(),
-        ).legend(loc="lower left", fontsize=8),
+        ).legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=3, fontsize=8),
     )
 
 
@@ -451,7 +455,7 @@ def _stages(record: Record) -> Table:
         rows=tuple(
             (
                 p.signals, s.start, s.stage, f"{s.escapes} of {s.trials}", _mean(s),
-                s.predicted_steps or None, s.ratio, s.ratio_low if s.ratio is not None else None,
+                s.predicted_steps, s.ratio, s.ratio_low,
                 s.ratio_high, s.memoryless.verdict, s.memoryless.p_value,
             )
             for p in (record.langevin, record.langevin_paper)
@@ -488,14 +492,16 @@ def _basins_in_words(record: Record) -> str:
         f"scale {b.scale:g}: {shown(b.rank_two.fraction, 2)} reach rank 2, "
         f"{shown(b.rank_one.fraction, 2)} rank 1, {shown(b.rank_zero.fraction, 2)} none"
         for b in rows
-        if b.scale in (rows[0].scale, 0.6, 1.0)
+        if b.scale in (rows[0].scale, rows[len(rows) // 3].scale, 1.0)
+    )
+    sudden = "; ".join(
+        f"{a.arm} {shown(a.ratio, 2)}" for a in record.abruptness if a.ratio is not None
     )
     return (
         "Which phase a random start ends in is decided by the scale of the start, without noise. "
         f"At weight decay {decay:g} ({rows[0].rank_two.trials} starts each; scale 1 is the "
-        f"paper's): {text}. Abruptness, the 10-90 % width of a transition over its delay, is as "
-        "small for noise-free escapes from a residual as for Langevin escapes: a sudden drop is no "
-        "evidence of noise."
+        f"paper's): {text}. Abruptness is the 10-90 % width of a transition over its delay: "
+        f"{sudden}. A drop that is sudden on the scale of its delay is no evidence of noise."
     )
 
 
@@ -564,40 +570,71 @@ def _charity_in_words(record: Record) -> str:
         "times of the trivial trap, stated as lower limits, by any escape after half of them. "
         f"{shown(charity.met_all)} of {len(charity.rows)} settings give all "
         f"{len(charity.stated)} times. Closest comes: {charity.best}, with {charity.best_met}; of "
-        f"the four times of figure 1a no setting gives more than {charity.most_of_figure_1a}. A "
-        "residual that explains the sparse run is far below the separatrix here, and noise that "
-        "frees the traps here destroys the plateau of the sparse run."
+        f"the four times of figure 1a no setting gives more than {charity.most_of_figure_1a}. "
+        f"{_sparse_in_words(record)}"
+    )
+
+
+def _sparse_in_words(record: Record) -> str:
+    """What the settings that explain the sparse run give for the traps of figure 1a."""
+    rows = [r for r in record.charity.rows if r.met[-1]]
+    if not rows:
+        return "No setting gives the time of the sparse run."
+    text = "; ".join(
+        f"{r.setting} at weight decay {r.weight_decay:g}, rank-1 trap {_epochs(r.epochs[1])}"
+        for r in rows
+    )
+    return (
+        "The time of the sparse run is met by a residual that no longer counts here, or by noise "
+        f"({text} epochs). Single precision cannot tell a smaller residual from rounding."
     )
 
 
 def _search(record: Record) -> Figure:
-    rows = record.charity.rows
+    charity = record.charity
     return Figure(
         name="fig1a_charity",
-        size=(6.2, 6.0),
-        caption="Measured over stated times. Filled marks in the band meet the stated time "
-        f"within a factor of {record.charity.factor:g}; open ones do not (lower limits are met "
-        "right of it too). Grey crosses: never within the horizon.",
-        alt="No line has all five marks in the band. "
-        f"Closest: {record.charity.best} with {record.charity.best_met}.",
-        draw=lambda canvas: draw_search(
-            [_setting(r.setting, r.residual, r.temperature, r.weight_decay) for r in rows],
-            record.charity.stated,
-            record.charity.stated_epochs,
-            [[q.value for q in r.epochs] for r in rows],
-            [r.met for r in rows],
-            record.charity.factor,
-            ax=canvas.subplots(),
-        ).legend(loc="lower left", bbox_to_anchor=(-0.45, 1.0), ncols=3, fontsize=8),
+        size=(6.4, 4.8),
+        caption="Measured over stated times, for the two weight decays. Filled marks meet the "
+        f"stated time within a factor of {charity.factor:g} (shaded); open ones do not. Lower "
+        "limits are met anywhere right of the strip too. Crosses: never within the horizon.",
+        alt="No row has all five marks in the shaded strip. "
+        f"Closest: {charity.best} with {charity.best_met}.",
+        draw=lambda canvas: _draw_search(record, canvas),
     )
 
 
-def _setting(name: str, residual: float | None, temperature: float, decay: float) -> str:
-    if temperature:
-        detail = f"T {temperature:.2g}"
-    else:
-        detail = f"residual {residual:g}"
-    return f"{name}, {detail}\nweight decay {decay:g}"
+def _draw_search(record: Record, canvas: Canvas) -> None:
+    charity, decays = record.charity, record.minibatch.weight_decays
+    panels = canvas.subplots(1, len(decays), sharey=True, squeeze=False)[0]
+    for ax, decay in zip(panels, decays, strict=True):
+        rows = [r for r in charity.rows if r.weight_decay == decay]
+        draw_search(
+            [_setting(r) for r in rows],
+            charity.stated,
+            charity.stated_epochs,
+            [[q.value for q in r.epochs] for r in rows],
+            [r.met for r in rows],
+            charity.factor,
+            ax=ax,
+        )
+        ax.set_title(f"weight decay {decay:g}")
+    found = {}
+    for ax in panels:
+        handles, labels = ax.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    canvas.legend(found.values(), found.keys(), loc="outside lower center", ncols=2, fontsize=8.5)
+
+
+def _setting(row: CharityRow) -> str:
+    if row.temperature or row.biases or row.precision != "float64" or not row.residual:
+        return row.setting
+    short = {
+        "as described, converged": "converged",
+        "ghost taken early": "ghost",
+        "checkpoint left early": "left early",
+    }
+    return f"{short.get(row.setting, row.setting)}, {row.residual:g}"
 
 
 def _charity(record: Record) -> Table:
