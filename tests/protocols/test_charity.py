@@ -14,13 +14,14 @@ from spinodal.theory.free_energy import thermal_spinodal
 def test_a_stated_time_is_met_within_the_factor_and_a_limit_by_anything_later(
     value, stated, factor
 ):
-    near = stated / factor <= value <= stated * factor
-    assert charity._met(value, stated, False, factor) == near
-    assert charity._met(value, stated, True, factor) == (value >= stated / factor)
+    late, soon = value >= stated / factor, value <= stated * factor
+    assert charity._met(value, stated, "about", factor) == (late and soon)
+    assert charity._met(value, stated, "at least", factor) == late
+    assert charity._met(value, stated, "at most", factor) == soon
 
 
 def test_never_escaping_meets_nothing():
-    assert not charity._met(None, 7000.0, True, 2.0)
+    assert not charity._met(None, 7000.0, "at least", 2.0)
 
 
 def test_no_residual_in_double_precision_waits_the_stated_time():

@@ -38,6 +38,7 @@ from spinodal.protocols.abruptness import Abruptness, abruptness
 from spinodal.protocols.side_by_side import Job, ensemble_job, own_seed
 from spinodal.records import EscapeTimes, RateEstimate, Settings
 from spinodal.seeding import Stream, generator
+from spinodal.statistics.passage import first_passage
 from spinodal.statistics.proportion import Proportion, escape_probability
 from spinodal.statistics.survival import (
     Quantile,
@@ -61,6 +62,12 @@ DRIFT_ABOVE = 0.7
 
 RANDOM_SLOWER = 4
 """Random starts take steps smaller by this factor; their times are counted in the others' steps."""
+
+ARRIVED = 0.4
+"""A random start has arrived when all strengths stay within this fraction of the learned ones."""
+
+STAYING = 10.0
+"""For how long, in time units; thermal fluctuations of a strength are about a tenth of it."""
 
 SEVERAL = 3.0
 """A free-energy barrier of fewer T than this is not called activated either."""
@@ -293,7 +300,7 @@ def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
             check_every=check,
             record_at=(
                 tuple(range(0, steps + 1, check))
-                if name == "rank 1" and settings.keep_paths
+                if name == "random" or (name == "rank 1" and settings.keep_paths)
                 else ()
             ),
         )
@@ -345,7 +352,7 @@ def read(settings: LangevinSettings, seed: int, results: Mapping[str, Any]) -> L
     second = _second_stage(settings, trivial)
     pooled = _join(held.passages[0], second)
     table = (
-        ("random", "0 -> 2", random.passages[1], None),
+        ("random", "0 -> 2", _arrival(settings, random), None),
         ("rank 1", "1 -> 2", held.passages[0], theory[1]),
         ("trivial", "0 -> 1", first, theory[0]),
         ("trivial", "1 -> 2", second, theory[1]),
@@ -407,6 +414,22 @@ def _join(a: EscapeTimes, b: EscapeTimes) -> EscapeTimes:
         status=b.status,
     )
     return EscapeTimes.merge([a, shifted])
+
+
+def _arrival(settings: LangevinSettings, random: Outcome) -> EscapeTimes:
+    """When a random start has reached rank 2 for good.
+
+    Its strengths are beyond their saddles from the beginning, and overshoot before they settle.
+    """
+    learned = np.array([settings.learned(rank) for rank in (0, 1)])
+    off = np.abs(random.recorded_strengths / learned - 1).max(axis=2)
+    lr = settings.learning_rate / RANDOM_SLOWER
+    spacing = float(random.recorded_steps[1]) * lr
+    passed = first_passage(
+        off[:, 1:], ARRIVED, steps=random.recorded_steps[1:], direction="down",
+        persistence=max(1, round(STAYING / spacing)),
+    )  # fmt: skip
+    return passed.escape_times(lr)
 
 
 def _second_stage(settings: LangevinSettings, trivial: Outcome) -> EscapeTimes:
