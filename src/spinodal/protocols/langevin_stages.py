@@ -99,8 +99,8 @@ class LangevinSettings(Settings):
     second_window: PositiveInt = 24_000
     keep_paths: bool = True
     random_steps: PositiveInt = 400
-    twin_steps: PositiveInt = 4000
-    thermal_steps: PositiveInt = 2000
+    twin_steps: PositiveInt = 3000
+    thermal_steps: PositiveInt = 1500
     check_every: PositiveInt = 20
 
     @property

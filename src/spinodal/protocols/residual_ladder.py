@@ -44,7 +44,7 @@ class LadderSettings(Settings):
         default=(0.15, 0.1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-9, 1e-12, 0.0)
     )
     trivial: tuple[float, ...] = (0.1, 1e-2, 1e-3, 1e-4, 1e-6, 1e-9, 0.0)
-    epochs: PositiveInt = 160
+    epochs: PositiveInt = 130
 
 
 @dataclass(frozen=True, kw_only=True)

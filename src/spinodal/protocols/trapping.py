@@ -124,10 +124,10 @@ def _close_signals(more: float) -> LangevinSettings:
         replicas=round(64 * more),
         rank_one_replicas=round(64 * more),
         extra=round(48 * more),
-        rank_one_steps=round(36_000 * more),
-        trivial_steps=round(36_000 * more),
-        first_steps=round(30_000 * more),
-        second_window=round(24_000 * more),
+        rank_one_steps=round(28_000 * more),
+        trivial_steps=round(22_000 * more),
+        first_steps=round(24_000 * more),
+        second_window=round(14_000 * more),
     )
 
 
@@ -139,12 +139,12 @@ def _paper_signals(more: float) -> LangevinSettings:
         anchor=1,
         fraction=0.69,
         replicas=round(64 * more),
-        rank_one_replicas=round(110 * more),
+        rank_one_replicas=round(100 * more),
         extra=round(48 * more),
-        rank_one_steps=round(42_000 * more),
-        trivial_steps=round(42_000 * more),
+        rank_one_steps=round(32_000 * more),
+        trivial_steps=round(25_000 * more),
         first_steps=round(5000 * more),
-        second_window=round(38_000 * more),
+        second_window=round(23_000 * more),
         keep_paths=False,
     )
 
