@@ -133,7 +133,7 @@ class Batches:
                     f"Sampling '{update.sampling}' needs a training set, but the task is the "
                     "population: set samples, or use sampling 'fresh' or 'population'."
                 )
-            self._table = np.array([d.products for d in datasets], dtype=dtype)
+            self._table = np.concatenate([d.products for d in datasets]).astype(dtype)
             self._samples = samples
             self._per_epoch = update.steps_per_epoch(samples)
         if update.sampling == "fresh":
@@ -165,7 +165,7 @@ class Batches:
         words = self._stream.words(step)
         if self._update.sampling == "replacement":
             chosen = indices(words, self._samples)
-            return self._unpack(self._table[self._dataset_of, chosen].mean(axis=0))
+            return self._unpack(self._rows(chosen).mean(axis=0))
         return self._fresh(words)
 
     def _load_epoch(self, epoch: int) -> None:
@@ -175,10 +175,14 @@ class Batches:
         order = permutations(self._stream.words(epoch))
         size = self._update.batch_size
         self._sums = [
-            self._table[self._dataset_of, order[at * size : (at + 1) * size]].mean(axis=0)
+            self._rows(order[at * size : (at + 1) * size]).mean(axis=0)
             for at in range(self._per_epoch)
         ]
         self._epoch = epoch
+
+    def _rows(self, chosen: NDArray[np.int64]) -> NDArray[np.floating]:
+        """Products of the chosen samples (batch, replicas), each from the replica's data set."""
+        return self._table.take(chosen + self._samples * self._dataset_of, axis=0)
 
     def _fresh(
         self, words: NDArray[np.uint64]
