@@ -284,6 +284,7 @@ def figure_1a(escaped: int, *, median: float | None = None) -> dict[str, Any]:
             by_test_error=seen,
             noise_off=seen,
             next_strength_end=1e-18,
+            exactly_zero=0,
         )
         for start in ("rank 1", "trivial")
     ]

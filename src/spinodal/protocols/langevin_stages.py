@@ -16,7 +16,8 @@ first step makes the second one 8 T, some 1e6 updates.
 
 The learning rate of 0.4 is the largest for which the bias of the discretisation is small: the
 largest curvature met is 1.7, and to leading order the rate changes by exp(-lr/2 (trace of the
-Hessian at the saddle minus at the phase)), about -9 % for the step 1 -> 2.
+Hessian at the saddle minus at the phase)), about -9 % for the step 1 -> 2. A control with a smaller
+step measures it on the first stage.
 """
 
 from __future__ import annotations
@@ -78,7 +79,8 @@ class LangevinSettings(Settings):
 
     The step is the one from rank `anchor`. `replicas` have a random and as many a trivial start,
     `rank_one_replicas` start at rank 1, and `extra` more from the trivial phase, watched until
-    their first stage only. Horizons are in updates; the second stage of a trivial start is
+    their first stage only; as many with a learning rate smaller by `finer`, for `finer_steps`, show
+    what the finite step does. Horizons are in updates; the second stage of a trivial start is
     watched for `second_window` updates after the first one. With `keep_paths` the paths from rank
     1 are recorded, so that their transitions have a width.
     """
@@ -98,6 +100,8 @@ class LangevinSettings(Settings):
     first_steps: PositiveInt = 30_000
     second_window: PositiveInt = 24_000
     keep_paths: bool = True
+    finer: PositiveInt = 4
+    finer_steps: PositiveInt = 24_000
     random_steps: PositiveInt = 400
     twin_steps: PositiveInt = 3000
     thermal_steps: PositiveInt = 1500
@@ -232,6 +236,21 @@ class NoiseOff:
     steps: int
 
 
+class StepControl(NamedTuple):
+    """The first stage from the trivial phase with a smaller step at the same temperature.
+
+    `ratio` is its mean time over that of the protocol's step, both in time units, with its 95 %
+    limits (normal in the logarithm); None when either stage has no escape.
+    """
+
+    learning_rate: float
+    escapes: int
+    trials: int
+    ratio: float | None
+    ratio_low: float | None
+    ratio_high: float | None
+
+
 @dataclass(frozen=True, kw_only=True)
 class LangevinRecord:
     """Staged escape, its predictions and its controls.
@@ -250,6 +269,7 @@ class LangevinRecord:
     theory: tuple[StageTheory, ...]
     stages: tuple[StageRecord, ...]
     noise_off: tuple[NoiseOff, ...]
+    step_control: StepControl
     same_hazard: float
     verdicts: tuple[str, ...]
     decades: float | None
@@ -284,12 +304,14 @@ def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
                     settings.replicas),
         "trivial, first stage": ("trivial", (0,), settings.first_steps, settings.check_every,
                                  settings.extra),
+        "trivial, finer steps": ("trivial", (0,), settings.finer_steps,
+                                 settings.finer * settings.check_every, settings.extra),
     }  # fmt: skip
     for name, (start, ranks, steps, check, replicas) in arms.items():
         update = settings.update
-        if start == "random":  # large random weights are stiffer than any phase
-            slower = settings.learning_rate / RANDOM_SLOWER
-            update = update.model_copy(update={"learning_rate": slower})
+        # Large random weights are stiffer than any phase.
+        slower = {"random": RANDOM_SLOWER, "trivial, finer steps": settings.finer}.get(name, 1)
+        update = update.model_copy(update={"learning_rate": settings.learning_rate / slower})
         ensemble = Ensemble(
             task=settings.task,
             network=settings.network,
@@ -371,6 +393,9 @@ def read(settings: LangevinSettings, seed: int, results: Mapping[str, Any]) -> L
         theory=theory,
         stages=stages,
         noise_off=noise_off,
+        step_control=_step_control(
+            settings, first, results[f"{prefix}, trivial, finer steps"].passages[0]
+        ),
         same_hazard=log_rank(held.passages[0], second).p_value,
         verdicts=(
             _verdict(theory[0], stages[2], noise_off),
@@ -401,6 +426,22 @@ def _theory(settings: LangevinSettings, rank: int) -> StageTheory:
         predicted_time=time if np.isfinite(time) else None,
         predicted_steps=time / settings.learning_rate if np.isfinite(time) else None,
         label="activated" if activated else "drift",
+    )
+
+
+def _step_control(settings: LangevinSettings, usual: EscapeTimes, fine: EscapeTimes) -> StepControl:
+    ratio = low = high = None
+    if usual.events and fine.events:
+        ratio = (fine.exposure / fine.events) / (usual.exposure / usual.events)
+        spread = np.exp(1.96 * np.sqrt(1 / fine.events + 1 / usual.events))
+        low, high = ratio / spread, ratio * spread
+    return StepControl(
+        settings.learning_rate / settings.finer,
+        fine.events,
+        len(fine.status),
+        ratio,
+        None if low is None else float(low),
+        None if high is None else float(high),
     )
 
 

@@ -16,7 +16,8 @@ class Watched:
     """Runs of one start under minibatch SGD, and the same runs without noise.
 
     `exposure` is counted in epochs, all runs together; `median` is None where it was not reached.
-    `rate_bound` is the upper limit of the escape rate per epoch.
+    `rate_bound` is the upper limit of the escape rate per epoch. `exactly_zero` runs end with only
+    zero weights, which no batch can change.
     """
 
     escaped: int
@@ -31,6 +32,7 @@ class Watched:
     without_noise: int
     trials_without_noise: int
     largest_strength: float
+    exactly_zero: int
 
     @property
     def evidence(self) -> dict[str, Any]:
@@ -47,6 +49,7 @@ class Watched:
             "escapes of the noise-off twins": f"{self.without_noise} of "
             f"{self.trials_without_noise}",
             "largest strength of the missing feature at the end": self.largest_strength,
+            "runs that end with only zero weights": self.exactly_zero,
         }
 
     def __str__(self) -> str:
@@ -86,6 +89,7 @@ def watched(bench: Bench, start: StartName, weight_decay: float | None = None) -
         without_noise=found.noise_off.escapes,
         trials_without_noise=found.noise_off.trials,
         largest_strength=found.next_strength_end,
+        exactly_zero=found.exactly_zero,
     )
 
 

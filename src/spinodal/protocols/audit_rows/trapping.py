@@ -152,9 +152,19 @@ def _seen(bench: Bench, seen: Watched, stated: float, evidence: dict[str, object
         if holds
         else f"{seen.escaped} of {seen.trials} runs from converged checkpoints on "
         f"{seen.data_sets.trials} data sets escaped in {seen.epochs:g} epochs, where the stated "
-        f"time would give about {expected:.0f}.",
+        f"time would give about {expected:.0f}{_for_ever(seen)}.",
         **seen.evidence,
         **evidence,
+    )
+
+
+def _for_ever(seen: Watched) -> str:
+    """What makes a longer look unnecessary."""
+    if not seen.exactly_zero:
+        return ""
+    return (
+        f"; {seen.exactly_zero} of them ended with only zero weights, which no batch can change, "
+        "so that none of these ever escapes"
     )
 
 
@@ -173,8 +183,8 @@ def orders_of_magnitude(bench: Bench) -> Finding:
         "reproduces" if holds else "cannot be derived",
         "One of the ratios is two decades."
         if holds
-        else "The stated times lie 2.7 to 3 decades apart (free to trapped) or 0.26 (between the "
-        "traps), never two.",
+        else "The stated times lie {:.1f} to {:.1f} decades apart (free to trapped) or {:.2f} "
+        "(between the traps), never two.".format(*decades.values()),
     )
 
 

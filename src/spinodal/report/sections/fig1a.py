@@ -97,7 +97,9 @@ def _answer(record: Record) -> str:
         f"The traps exist, but minibatch noise does not free a network from them: "
         f"{_of(one.by_strength)} trajectories on {one.datasets} data sets left the rank-1 trap in "
         f"{shown(one.epochs)} epochs, and {_of(none.by_strength)} the trivial one in "
-        f"{shown(none.epochs)}; with noise or without, the outcome was the same in "
+        f"{shown(none.epochs)}, when {shown(none.exactly_zero)} of {shown(none.trajectories)} had "
+        "only zero weights left, which no batch can change; with noise or without, the outcome "
+        "was the same in "
         f"{shown(one.same_as_noise_off + none.same_as_noise_off)} of "
         f"{shown(one.trajectories + none.trajectories)} pairs. The random start does learn "
         f"within {_epochs(random.settled_epochs)} epochs. Isotropic noise gives staged escape: "
@@ -468,8 +470,20 @@ def _stages(record: Record) -> Table:
         "trivial starts after their first stage together; the log-rank test that they share one "
         f"hazard gives p = {shown(record.langevin.same_hazard, 2)} and "
         f"{shown(record.langevin_paper.same_hazard, 2)}. Memorylessness is untested below 100 "
-        "events.",
+        f"events. {_step_control(record.langevin)}",
     )  # fmt: skip
+
+
+def _step_control(part: LangevinRecord) -> str:
+    control = part.step_control
+    if control.ratio is None:
+        return ""
+    return (
+        f"Finite steps: with a learning rate of {shown(control.learning_rate)} instead of "
+        f"{shown(part.learning_rate)} the first stage takes {shown(control.ratio, 2)} "
+        f"[{shown(control.ratio_low, 2)}, {shown(control.ratio_high, 2)}] times as long "
+        f"({control.escapes} of {control.trials} escaped)."
+    )
 
 
 def _noise_off(record: Record) -> Table:
