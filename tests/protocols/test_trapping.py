@@ -276,3 +276,13 @@ def test_the_record_survives_json_and_fills_its_section(record):
     assert page.id == "fig1a"
     assert {figure.name[:5] for figure in page.figures()} == {"fig1a"}
     assert "nan" not in page.answer
+
+
+def test_a_finer_step_at_the_same_temperature_is_run_beside_the_first_stage(record):
+    control, first = record.langevin.step_control, record.langevin.stage("trivial", "0 -> 1")
+    assert control.learning_rate == LANGEVIN.learning_rate / LANGEVIN.finer
+    assert control.trials == LANGEVIN.extra
+    assert (control.ratio is None) == (control.escapes == 0 or first.escapes == 0)
+    if control.ratio is not None:
+        spread = np.log(control.ratio_high / control.ratio_low) / (2 * 1.96)
+        assert spread == pytest.approx(np.sqrt(1 / control.escapes + 1 / first.escapes))
