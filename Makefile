@@ -25,7 +25,7 @@ help: ## list what make can do
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' Makefile | awk -F'|' '{ printf "make %-11s %s\n", $$1, $$2 }'
 
 reproduce: setup ## recompute the figures and the audit into reproduction/ (ARGS="--effort paper")
-	@exec $(bin)/spinodal reproduce --effort quick --out "$(OUT)" $(ARGS)
+	@exec $(bin)/spinodal reproduce --out "$(OUT)" $(ARGS)
 
 test: setup-test ## run the tests (ARGS="-k words")
 	@exec $(bin)/python -m pytest -n $(WORKERS) $(ARGS)

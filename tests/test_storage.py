@@ -193,15 +193,13 @@ def writer(path: Path, code: str, **options) -> subprocess.Popen[str]:
     )
 
 
-def test_a_second_writer_is_refused_at_once_and_let_in_after_a_kill(tmp_path):
+def test_a_second_writer_is_refused_and_let_in_after_a_kill(tmp_path):
     code = "with run:\n    print('held', flush=True)\n    sys.stdin.read()\n"
     with writer(tmp_path / "run", code, stdin=subprocess.PIPE) as first:
         assert first.stdout is not None
         assert first.stdout.readline() == "held\n"
-        began = time.monotonic()
         with pytest.raises(InputError, match=rf"another process \(pid {first.pid}\)"):
             run_directory(tmp_path / "run").__enter__()
-        assert time.monotonic() - began < 1
         first.kill()
     with run_directory(tmp_path / "run") as run:
         run.write_record("a.json", b"after")

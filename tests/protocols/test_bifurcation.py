@@ -1,3 +1,5 @@
+"""Bifurcation diagram: branches of the theory and the endpoints of training upon them."""
+
 from __future__ import annotations
 
 import numpy as np

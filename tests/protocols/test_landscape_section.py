@@ -1,3 +1,5 @@
+"""The landscape of one feature: saddle and barriers from theory, and found again by training."""
+
 from __future__ import annotations
 
 import numpy as np

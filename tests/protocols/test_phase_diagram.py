@@ -1,3 +1,5 @@
+"""Weight-decay sweeps: every transition beside the prediction from its own sample."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -128,7 +130,7 @@ def test_transitions_of_larger_samples_scatter_less_as_the_root_of_their_size():
     count, spreads = 40, []
     for samples in (256, 1024):
         settings = SETTINGS.model_copy(update={"samples": samples, "spectra": count})
-        found, _ = phase_diagram._spectra(settings, 5, lambda _fraction: None)
+        found, _ = phase_diagram.spectra(settings, 5, range(settings.spectra))
         spreads.append(found.std(axis=0, ddof=1))
     logs = np.log(spreads[0] / spreads[1])
     # Each log spread has the standard error 1/sqrt(2 (n - 1)); quadrupled size halves the spread.

@@ -23,6 +23,7 @@ from spinodal.dynamics.tasks import Data, GaussianTask, draw
 from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.protocols.quasi_static import Prediction, predict, predict_population, strength_at
+from spinodal.protocols.side_by_side import Job, outcomes
 from spinodal.protocols.sweep_records import (
     Curve,
     DatasetSweep,
@@ -39,6 +40,9 @@ from spinodal.statistics.proportion import escape_probability
 from spinodal.theory import modes
 from spinodal.theory.finite_data import empirical_spinodals
 from spinodal.theory.plateau import ghost_time
+
+SPECTRA_PER_JOB = 125
+"""Samples whose transitions one worker predicts in a go: some two seconds."""
 
 STATED = (0.42, 0.36)
 """Transitions the paper states, strongest feature first."""
@@ -66,7 +70,7 @@ class PhaseDiagramSettings(Settings):
     top: PositiveFloat = 0.5
     rung_epochs: int = Field(default=50, ge=2)
     datasets: int = Field(default=10, ge=2)
-    spectra: int = Field(default=200, ge=3)
+    spectra: int = Field(default=1000, ge=3)
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
@@ -132,12 +136,11 @@ def run(
     progress: Callable[[float, str], None] | None = None,
 ) -> PhaseDiagramRecord:
     """Sweep every data set and compare with its own prediction."""
-    del workers  # all data sets train side by side on one core
     tell = progress or (lambda _fraction, _text: None)
     data = _data(settings, seed)
     tell(0.0, "predicting from the moments")
     predictions = [predict(item.train, settings.depth) for item in data]
-    spinodals, signals_only = _spectra(settings, seed, lambda f: tell(0.1 + 0.2 * f, "spectra"))
+    spinodals, signals_only = _spectra(settings, seed, workers, tell)
     runs = _sweeps(settings, data, predictions, seed, tell)
     sweeps = tuple(
         _dataset(settings, number, data, predictions[number], runs) for number in range(len(data))
@@ -192,16 +195,36 @@ def _data(settings: PhaseDiagramSettings, seed: int) -> list[Data]:
 
 
 def _spectra(
-    settings: PhaseDiagramSettings, seed: int, progress: Callable[[float], None]
+    settings: PhaseDiagramSettings,
+    seed: int,
+    workers: int,
+    tell: Callable[[float, str], None],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Predicted transitions of many samples, (samples, modes): from all moments; from Sigma_yx."""
+    starts = range(0, settings.spectra, SPECTRA_PER_JOB)
+    jobs = {
+        f"spectra from {first}": Job(
+            spectra,
+            (settings, seed, range(first, min(first + SPECTRA_PER_JOB, settings.spectra))),
+            float(SPECTRA_PER_JOB),
+        )
+        for first in starts
+    }
+    parts = outcomes(jobs, workers=workers, progress=lambda f, text: tell(0.1 + 0.2 * f, text))
+    exact, rough = zip(*parts.values(), strict=True)
+    return np.concatenate(exact), np.concatenate(rough)
+
+
+def spectra(
+    settings: PhaseDiagramSettings, seed: int, numbers: range
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """One share of the samples; none is trained."""
     exact, rough = [], []
-    for number in range(settings.spectra):
+    for number in numbers:
         moments = draw(settings.task, seed=seed, dataset=number).train
         exact.append(empirical_spinodals(moments.xx, moments.yx, depth=settings.depth))
         values = np.linalg.svd(moments.yx, compute_uv=False)
         rough.append(modes.spinodal(settings.depth, values))
-        progress((number + 1) / settings.spectra)
     return np.array(exact), np.array(rough)
 
 
@@ -439,8 +462,7 @@ def _summaries(
                 area_error=Mean.of([r.area - r.area_predicted for r in rows]),
                 spread_mean=float(centre[k]),
                 spread=float(spread[k]),
-                # Of a standard deviation from n normal values.
-                spread_error=float(spread[k] / np.sqrt(2 * (len(spinodals) - 1))),
+                spread_error=_error_of_spread(spinodals[:, k]),
                 spread_signals_only=float(signals_only[:, k].std(ddof=1)),
                 stated_z=None if stated is None else float((stated[k] - centre[k]) / spread[k]),
             )
@@ -480,3 +502,11 @@ def _theory(
         weight_decays=tuple(grid.tolist()),
         curve=_as_curve(strengths, sample.test.error(maps)),
     )
+
+
+def _error_of_spread(values: NDArray[np.float64]) -> float:
+    """Standard error of a standard deviation, tails included: s sqrt((kurtosis - 1) / 4n)."""
+    off = values - values.mean()
+    spread = float(off.std(ddof=1))
+    kurtosis = float((off**4).mean() / (off**2).mean() ** 2)
+    return spread * float(np.sqrt((kurtosis - 1) / (4 * len(values))))
