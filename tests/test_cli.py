@@ -88,9 +88,9 @@ def test_rank_one_is_the_global_minimum_at_the_papers_weight_decay(capsys):
 
 
 def test_signals_may_come_in_any_order_by_commas_or_blanks_and_are_sorted(capsys):
-    ways = [["0.8", "0.9"], ["0.9,0.8"], ["0.8,", "0.9"]]
+    ways = [["0.8", "0.9"], ["0.9,0.8"], ["0.8,", "0.9"], ["0.9 0.8"]]
     tables = [document(capsys, *ATLAS, "--json", "--signals", *way) for way in ways]
-    assert tables[0] == tables[1] == tables[2] == document(capsys, *NETWORK, "--json")
+    assert all(table == document(capsys, *NETWORK, "--json") for table in tables)
     assert "strongest signal first" in tables[0]["convention"]
 
 
@@ -203,6 +203,9 @@ def test_a_wrong_value_is_refused_with_what_is_allowed(capsys, change, words):
         (["reproduce", "--seed", "1", "--seed", "2"], "--seed was given more than once"),
         (["reproduce", "--threads", "0"], "--threads must be at least 1"),
         (["reproduce", "--threads"], "--threads needs a value"),
+        (["reproduce", "--json=maybe"], "--json is a switch and takes no value"),
+        (["atlas", "-depth", "3"], "did you mean '--depth'?"),
+        ([*ATLAS, "--signals"], "--signals needs at least 1 value."),
         (["reproduce", "--out", ""], "--out needs the name of a directory"),
         ([*ATLAS], "--signals is required and missing"),
     ],
@@ -240,7 +243,7 @@ def test_reproduce_prints_one_document_and_says_its_progress_elsewhere(capsys, t
 
 
 def test_without_json_reproduce_tells_the_answers_and_where_the_page_is(capsys, tmp_path, placed):
-    assert main(["reproduce", "--only", "fig3", "fig4", "--out", str(tmp_path)]) == 0
+    assert main(["reproduce", "--only", "fig3 fig4", "--out", str(tmp_path)]) == 0
     said = capsys.readouterr().out
     assert "fig3   It does: cos decays by e^-x/4" in said
     assert f"The report is {tmp_path / 'report.html'}" in said
@@ -269,8 +272,13 @@ def test_a_corrupt_or_foreign_file_is_named_and_the_status_is_three(capsys, tmp_
     good = record.read_bytes()
     record.write_bytes(good[:-9])
     assert main(run) == 3
-    assert str(record) in capsys.readouterr().err
-    record.write_bytes(good)
+    said = capsys.readouterr().err
+    assert str(record) in said
+    assert "delete this file" in said
+    record.unlink()
+    assert main(run) == 0
+    capsys.readouterr()
+    assert record.read_bytes() == good
     manifest.write_text('{"format": "zarr"}')
     assert str(manifest) in refused(capsys, *run, status=3)
     assert manifest.read_text() == '{"format": "zarr"}'
@@ -326,6 +334,42 @@ def test_a_signal_ends_it_at_once_and_finished_sections_are_kept(tmp_path, numbe
     assert [section["reused"] for section in json.loads(out)["sections"]] == [True, False]
 
 
+POOL = """
+import sys, time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from spinodal.cli import main
+from spinodal.report import reproduce
+
+def work(**_):
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
+        waiting = [pool.submit(time.sleep, seconds) for seconds in (0, 0, 600, 600)]
+        waiting[0].result()
+        print("working", file=sys.stderr, flush=True)
+        waiting[3].result()
+
+if __name__ == "__main__":
+    reproduce.reproduce = work
+    sys.exit(main(["reproduce", "--threads", "2"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["SIGINT", "SIGTERM"]
+)
+def test_a_pool_of_processes_ends_in_one_sentence(tmp_path, number, status):
+    (tmp_path / "pool.py").write_text(POOL)
+    command = [sys.executable, str(tmp_path / "pool.py")]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert process.stderr.readline() == "working\n"
+        process.send_signal(number)
+        said = process.stderr.read()
+    assert process.returncode == status
+    assert said.startswith("spinodal: Interrupted; ")
+    assert said.count("\n") == 1
+
+
 def test_a_second_writer_is_refused_while_the_first_goes_on(tmp_path):
     run = ["reproduce", "--only", "fig3", "--out", str(tmp_path / "run")]
     with start(*run, delay=600.0) as first:
@@ -360,13 +404,23 @@ def spinodal(*tokens: str, **options) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, text=True, check=False, timeout=60, **options)
 
 
-def test_a_reader_that_hangs_up_is_no_error():
+@pytest.mark.parametrize("tokens", [[*NETWORK, "--json"], NETWORK, ["--help"], ["--version"]])
+def test_a_reader_that_hangs_up_is_no_error(tokens):
     reader, writer = os.pipe()
     os.close(reader)
     with os.fdopen(writer, "w") as pipe:
-        ended = spinodal(*NETWORK, "--json", stdout=pipe, stderr=subprocess.PIPE)
+        ended = spinodal(*tokens, stdout=pipe, stderr=subprocess.PIPE)
     assert ended.stderr == ""
     assert ended.returncode == 141
+
+
+@pytest.mark.parametrize("tokens", [[*NETWORK, "--json"], NETWORK, ["--help"]])
+def test_a_closed_standard_output_is_one_sentence(tokens):
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", sys.executable, "-m", "spinodal.cli", *tokens]
+    ended = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    assert ended.stderr.startswith("spinodal: Standard output is closed; ")
+    assert ended.stderr.count("\n") == 1
+    assert ended.returncode == 2
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -375,6 +429,13 @@ def test_a_full_standard_output_is_one_sentence():
         ended = spinodal(*NETWORK, "--json", stdout=full, stderr=subprocess.PIPE)
     assert ended.stderr == "spinodal: The output cannot be written: no space left on device.\n"
     assert ended.returncode == 2
+
+
+def test_help_may_be_asked_for_by_a_word(capsys):
+    for words in (["help"], ["--help"]):
+        assert main(words) == 0
+    said = capsys.readouterr().out
+    assert said[: len(said) // 2] == said[len(said) // 2 :]
 
 
 def test_help_and_version_load_nothing_heavy():

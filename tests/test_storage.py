@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import random
@@ -16,7 +17,7 @@ import pytest
 import spinodal
 from spinodal.errors import DamagedFileError, InputError
 from spinodal.storage import MANIFEST, RunDirectory
-from spinodal.storage.files import sha256
+from spinodal.storage.files import explained, sha256
 
 RUN = {"kind": "test", "digest": "0123456789ab", "seed": 7, "about": {"effort": "quick"}}
 
@@ -105,7 +106,7 @@ def test_every_flipped_bit_of_a_record_is_found_and_the_file_named(stored):
                 run.read_record("b.json")
 
 
-def test_every_truncated_lengthened_or_missing_record_is_found(stored):
+def test_every_truncated_or_lengthened_record_is_found(stored):
     path = stored / "records/b.json"
     good = path.read_bytes()
     with run_directory(stored) as run:
@@ -113,9 +114,54 @@ def test_every_truncated_lengthened_or_missing_record_is_found(stored):
             path.write_bytes(bad)
             with pytest.raises(DamagedFileError, match=r"b\.json"):
                 run.read_record("b.json")
-        path.unlink()
-        with pytest.raises(DamagedFileError, match=r"b\.json"):
+
+
+def test_deleting_a_damaged_record_costs_that_record_alone(stored):
+    path = stored / "records/b.json"
+    path.write_bytes(b"damaged")
+    with run_directory(stored) as run, pytest.raises(DamagedFileError, match="delete this file"):
+        run.verify()
+    path.unlink()
+    with run_directory(stored) as run:
+        run.verify()
+        assert (run.names(), run.missing()) == (["a.json"], ["b.json"])
+        assert run.about("b.json") == {}
+        with pytest.raises(InputError, match=r"holds no record b\.json"):
             run.read_record("b.json")
+        run.write_record("b.json", b"anew")
+    with run_directory(stored) as run:
+        assert (run.names(), run.missing()) == (["a.json", "b.json"], [])
+        assert run.read_record("b.json") == b"anew"
+
+
+def test_something_else_in_the_place_of_a_record_or_the_manifest_is_named(stored):
+    (stored / "records/b.json").unlink()
+    (stored / "records/b.json").mkdir()
+    with run_directory(stored) as run, pytest.raises(DamagedFileError, match=r"b\.json"):
+        run.verify()
+    (stored / MANIFEST).unlink()
+    (stored / MANIFEST).mkdir()
+    with pytest.raises(InputError, match="choose another directory"), run_directory(stored):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("number", "advice", "wrong"),
+    [
+        (errno.ENOSPC, "free some space", "permission"),
+        (errno.EFBIG, "free some space", "permission"),
+        (errno.EDQUOT, "free some space", "permission"),
+        (errno.EACCES, "permission", "space"),
+        (errno.EPERM, "permission", "space"),
+        (errno.EROFS, "choose another directory", "space"),
+        (errno.ENOENT, "choose another directory", "permission"),
+        (errno.ENOTDIR, "choose another directory", "stored before"),
+    ],
+)
+def test_the_advice_fits_what_the_file_system_says(number, advice, wrong):
+    with pytest.raises(InputError, match=advice) as refusal, explained(Path("place")):
+        raise OSError(number, os.strerror(number))
+    assert wrong not in str(refusal.value)
 
 
 def test_no_flipped_bit_of_the_manifest_goes_unnoticed(stored):

@@ -11,6 +11,7 @@ from report import placeholders
 
 from spinodal.errors import DamagedFileError, InputError
 from spinodal.report import registry, shelf
+from spinodal.report.progress import Lines
 from spinodal.report.reproduce import reproduce
 
 
@@ -132,6 +133,19 @@ def test_a_damaged_record_is_told_before_anything_is_computed(tmp_path, calls):
     with pytest.raises(DamagedFileError, match=r"fig3\.json"):
         reproduce(out=tmp_path, only=["fig2a"])
     assert calls == ["fig3"]
+
+
+def test_a_deleted_record_costs_its_own_section_only(tmp_path, calls, capsys):
+    reproduce(out=tmp_path, only=["audit"])
+    before = files(tmp_path, "records", "data")
+    (tmp_path / "records/fig3.json").unlink()
+    outcome = reproduce(out=tmp_path, only=["audit"], progress=Lines())
+    assert calls == ["fig3", "fig4", "audit", "fig3"]
+    assert outcome.reused == ["fig4", "audit"]
+    assert files(tmp_path, "records", "data") == before
+    said = capsys.readouterr().err
+    assert "the record of fig3 was removed; computing it again" in said
+    assert "audit needs fig3, fig4: computing those not found" in said
 
 
 @pytest.mark.parametrize(

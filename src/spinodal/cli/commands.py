@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from spinodal.cli.printing import Printer
 from spinodal.errors import InputError
 
 
@@ -42,7 +42,7 @@ def reproduce(
     )
     if as_json:
         return _print_json(outcome.summary())
-    console = Console(highlight=False, soft_wrap=True)
+    console = Printer(soft_wrap=True)
     for section in outcome.sections:
         console.print(f"{section.id:<6} {plain(section.answer)}", markup=False)
     if outcome.audit:
@@ -77,7 +77,7 @@ def atlas(
     found = compute(settings).as_dict()
     if as_json:
         return _print_json(found)
-    console = Console(highlight=False)
+    console = Printer()
     # Names take 25 columns and a number 13; as many modes stand side by side as there is room.
     beside = max(1, (console.width - 25) // 13)
     for start in range(0, len(found["modes"]), beside):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from cyclopts import App, CycloptsError
 from cyclopts.exceptions import (
+    CoercionError,
     MissingArgumentError,
     RepeatArgumentError,
     UnknownCommandError,
@@ -46,6 +47,8 @@ def about_arguments(problem: CycloptsError, app: App, tokens: Sequence[str]) -> 
     hint = f"spinodal {command} --help"
     given = [token.partition("=")[0] for token in tokens if token.startswith("--")]
     unknown = [option for option in given if option not in options]
+    single = [token.partition("=")[0] for token in tokens if _one_dash(token)]
+    unknown += [option for option in single if f"-{option}" in options]
     if unknown or isinstance(problem, UnknownOptionError):
         name = unknown[0] if unknown else next(t for t in tokens if t.startswith("-"))
         return _unknown("option", name, options, hint=hint)
@@ -53,6 +56,9 @@ def about_arguments(problem: CycloptsError, app: App, tokens: Sequence[str]) -> 
         option = problem.argument.name if problem.argument is not None else "An option"
         wants = "needs a value" if option in given else "is required and missing"
         return f"{option} {wants}; `{hint}` explains all options."
+    if isinstance(problem, CoercionError) and problem.argument is not None:
+        switch = problem.argument.name
+        return f"{switch} is a switch and takes no value; leave it out or write {switch} alone."
     if isinstance(problem, RepeatArgumentError):
         twice = next((option for option in given if given.count(option) > 1), "An option")
         return f"{twice} was given more than once; give it once."
@@ -74,7 +80,8 @@ def about_settings(problem: ValidationError) -> str:
         option = "--" + str(place[0]).replace("_", "-") if place else "The settings"
         if len(place) > 1 and isinstance(place[1], int):
             option += f" (value {place[1] + 1})"
-        told.append(f"{option} {_rule(error)}, got {_quoted(error['input'])}")
+        got = f", got {_quoted(error['input'])}" if error["input"] not in ([], ()) else ""
+        told.append(f"{option} {_rule(error)}{got}")
     return "; ".join(told) + "."
 
 
@@ -96,6 +103,10 @@ def _rule(error: Any) -> str:
         allowed = [word for word in str(context["expected"]).split("'") if word.isidentifier()]
         rule += _did_you_mean(str(error["input"]), allowed)
     return rule
+
+
+def _one_dash(token: str) -> bool:
+    return len(token) > 2 and token[0] == "-" and token[1].isalpha()
 
 
 def _bound(value: Any) -> str:

@@ -29,6 +29,8 @@ class Interrupted(BaseException):
         with suppress(OSError):
             # Straight to the file: whatever is drawing on standard error may be half way.
             os.write(2, f"{cursor}spinodal: Interrupted; {sentence}\n".encode())
+        with suppress(OSError), open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)  # what now loses its partner has nothing to tell
         for child in multiprocessing.active_children():
             child.kill()
         os._exit(self.status)
@@ -52,7 +54,26 @@ def interruptible() -> Iterator[None]:
     signals = (signal.SIGINT, signal.SIGTERM)
     before = [signal.signal(number, stop) for number in signals]
     try:
-        yield
+        with _tidying_up_in_silence():
+            yield
     finally:
         for number, handler in zip(signals, before, strict=True):
             signal.signal(number, handler)
+
+
+@contextmanager
+def _tidying_up_in_silence() -> Iterator[None]:
+    """The helper that removes the semaphores of a killed pool of processes does not boast of it.
+
+    It is a Python of its own, started with the first pool, and takes its filters from here.
+    """
+    before = os.environ.get("PYTHONWARNINGS")
+    quiet = "ignore:resource_tracker:UserWarning"
+    os.environ["PYTHONWARNINGS"] = f"{before},{quiet}" if before else quiet
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop("PYTHONWARNINGS", None)
+        else:
+            os.environ["PYTHONWARNINGS"] = before

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
@@ -45,13 +46,14 @@ def reproduce(
 ) -> None:
     """Recompute the paper's figures and audit its claims, into one offline page.
 
-    The same command again continues where it was interrupted; --only adds to a directory of
-    the same effort and seed.
+    The same command again continues where it was interrupted.
+    --only adds to a directory of the same effort and seed.
 
     Parameters
     ----------
     only
         Sections to compute, by commas or blanks: fig1a, fig1b, fig2a, fig2b, fig3, fig4, audit.
+        The audit needs fig1a, fig1b, fig2b and fig3, and computes those it does not find.
     effort
         quick takes minutes, paper the paper's own sizes.
     seed
@@ -112,9 +114,23 @@ def atlas(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0, 2 (wrong input), 3 (damaged file) or 128 + signal."""
     tokens = list(sys.argv[1:] if argv is None else argv)
+    tokens[:1] = ["--help"] if tokens[:1] == ["help"] else tokens[:1]
+    if sys.stderr is None:  # closed by the caller: then nobody wants to be told
+        sys.stderr = open(os.devnull, "w")
+    if sys.stdout is None:
+        sentence = "Standard output is closed; open it, or send it to a file or to /dev/null."
+        return _complain(sentence, 2)
     try:
         with interruptible():
-            app(tokens, exit_on_error=False, print_error=False, result_action="return_value")
+            from spinodal.cli.printing import Printer
+
+            app(
+                tokens,
+                console=Printer(),
+                exit_on_error=False,
+                print_error=False,
+                result_action="return_value",
+            )
             sys.stdout.flush()
     except CycloptsError as problem:
         return _complain(complaints.about_arguments(problem, app, tokens), 2)
@@ -142,11 +158,12 @@ def _split(values: list[str] | None) -> list[str] | None:
     """Lists may be written with commas or blanks: 0.9,0.8 as well as 0.9 0.8."""
     if values is None:
         return None
-    return [part.strip() for value in values for part in value.split(",") if part.strip()]
+    return [part for value in values for part in value.replace(",", " ").split()]
 
 
 def _complain(sentence: str, status: int) -> int:
-    print(f"spinodal: {sentence}", file=sys.stderr)
+    with suppress(OSError):  # there may be nobody to tell
+        print(f"spinodal: {sentence}", file=sys.stderr)
     return status
 
 

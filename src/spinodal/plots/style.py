@@ -66,7 +66,7 @@ _SETTINGS: dict = {
     "axes.spines.top": False,
     "axes.titlelocation": "left",
     "axes.titlesize": 11,
-    "axes.titleweight": "medium",
+    "axes.titleweight": "normal",
     "figure.constrained_layout.use": True,
     "figure.dpi": 100,
     "figure.facecolor": PAPER,

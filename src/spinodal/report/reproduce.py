@@ -84,11 +84,20 @@ def reproduce(
     )
     with directory, tell:
         directory.verify()
+        for name in _adding(names, only):
+            needs = ", ".join(SECTIONS[name].needs)
+            tell.note(f"{name} needs {needs}: computing those not found")
         shelf = Shelf(directory, task, tell)
         for number, name in enumerate(names, 1):
             shelf.provide(name, number, len(names))
         shelf.collect()
         return _write(shelf)
+
+
+def _adding(names: Sequence[str], only: Sequence[str] | None) -> list[str]:
+    """The sections asked for that need others which were not."""
+    asked = names if only is None else only
+    return [name for name in names if not set(SECTIONS[name].needs) <= set(asked)]
 
 
 def command(names: Sequence[str] | None, task: Task, out: Path) -> str:
@@ -110,7 +119,7 @@ def _write(shelf: Shelf) -> Outcome:
         directory.write_output("audit.json", text.encode() + b"\n")
         files.append("audit.json")
     notes = [
-        f"The {name} found here was computed by other code and is left out; "
+        f"The {name} found here was computed by other code or from other records and is left out; "
         f"`{command([name], task, directory.path)}` renews it."
         for name in shelf.stale
     ]

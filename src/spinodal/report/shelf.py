@@ -55,8 +55,10 @@ class Shelf:
             self.reused.append(name)
             self.tell.end(name, self.about(name)["seconds"], reused=True)
             return
-        if _file(name) in self.directory.names():
-            self.tell.note(f"{name} was computed by other code; computing it again")
+        if _file(name) in self.directory.missing():
+            self.tell.note(f"the record of {name} was removed; computing it again")
+        elif _file(name) in self.directory.names():
+            self.tell.note(f"{name} is from other code or other records; computing it again")
         began = time.perf_counter()
         record = self._run(name)
         seconds = round(time.perf_counter() - began, 3)

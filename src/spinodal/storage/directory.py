@@ -77,24 +77,28 @@ class RunDirectory:
             self._lock = None
 
     def names(self) -> list[str]:
-        """The names of the records, in the order they were first written."""
-        return list(self._manifest["files"])
+        """The names of the records that are here, in the order they were first written."""
+        return [name for name in self._manifest["files"] if self._present(name)]
+
+    def missing(self) -> list[str]:
+        """The names of the records that were stored, and whose files somebody has removed."""
+        return [name for name in self._manifest["files"] if not self._present(name)]
 
     def about(self, name: str) -> dict[str, Any]:
-        """What was stored beside record `name` (seconds, versions), empty where it is unknown."""
-        return dict(self._manifest["files"].get(name, {}).get("about", {}))
+        """What was stored beside record `name` (seconds, versions), empty where there is none."""
+        entry = self._manifest["files"].get(name)
+        return dict(entry.get("about", {})) if entry and self._present(name) else {}
 
     def read_record(self, name: str) -> bytes:
         """The bytes of a record, exactly as written, or DamagedFileError naming the file."""
-        entry = self._manifest["files"].get(name)
-        if entry is None:
+        path, entry = self._record(name), self._manifest["files"].get(name)
+        if entry is None or not self._present(name):
             raise InputError(f"{self.path} holds no record {name}; it has {self.names()}.")
-        path = self._record(name)
         data = read_whole(path, entry["bytes"])
         if data is None or sha256(data) != entry["sha256"]:
             raise DamagedFileError(
-                f"{path} is damaged: its SHA-256 is not the one in {MANIFEST}; "
-                f"move it away together with {MANIFEST}, or start again in another directory."
+                f"{path} is damaged (its SHA-256 is not the one in {MANIFEST}); delete this file, "
+                "and the same command again computes it anew and keeps the others."
             )
         return data
 
@@ -139,6 +143,9 @@ class RunDirectory:
         if data is not None and sha256(data) == entry["sha256"]:
             self._manifest["files"][name] = entry
             self._manifest["pending"].pop(name, None)
+
+    def _present(self, name: str) -> bool:
+        return os.path.lexists(self._record(name))
 
     def _record(self, name: str) -> Path:
         if not _RECORD.fullmatch(name):
@@ -231,7 +238,10 @@ def read_manifest(path: Path) -> dict[str, Any]:
             "it, or choose another directory."
         ) from None
     except OSError as problem:
-        raise InputError(f"{path} cannot be read: {problem.strerror}.") from None
+        raise InputError(
+            f"{path} cannot be read ({(problem.strerror or str(problem)).lower()}); put the "
+            "manifest back or mend its permissions, or choose another directory."
+        ) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise DamagedFileError(
             f"{path} is no manifest of ours (its format is not {FORMAT!r}); "

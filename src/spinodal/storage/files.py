@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import secrets
@@ -65,7 +66,18 @@ def explained(path: Path, *, needed: int = 0, doing: str = "written") -> Iterato
         verb = "written" if doing == "written" else "read"
         need = f" ({needed:,} bytes are needed)" if needed else ""
         raise InputError(
-            f"{path} cannot be {verb}: {(problem.strerror or str(problem)).lower()}{need}; what "
-            "was stored before is intact: free some space there, mend the permissions, or choose "
-            "another directory."
+            f"{path} cannot be {verb}: {(problem.strerror or str(problem)).lower()}{need}; "
+            f"{_advice(problem.errno)}."
         ) from problem
+
+
+def _advice(number: int | None) -> str:
+    """What to do about an error of the file system."""
+    if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return (
+            "what was stored before is intact: free some space there and repeat the command, or "
+            "choose another directory"
+        )
+    if number in (errno.EACCES, errno.EPERM):
+        return "choose another directory, or ask for the permission to write there"
+    return "choose another directory"
