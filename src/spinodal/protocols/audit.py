@@ -11,6 +11,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import ValidationError
+
+from spinodal.errors import InputError
 from spinodal.protocols.audit_rows import (
     fits,
     formulas,
@@ -28,7 +31,17 @@ from spinodal.protocols.audit_rows.row import VERDICTS, AuditRow, Verdict
 from spinodal.protocols.audit_rows.settings import AuditSettings
 from spinodal.protocols.audit_rows.stated import CLAIMS
 
-__all__ = ["NEEDS", "VERDICTS", "AuditRow", "AuditSettings", "Record", "Verdict", "preset", "run"]
+__all__ = [
+    "NEEDS",
+    "VERDICTS",
+    "AuditRow",
+    "AuditSettings",
+    "Record",
+    "Verdict",
+    "preset",
+    "run",
+    "work_out",
+]
 
 NEEDS: tuple[str, ...] = ("fig1a", "fig1b", "fig2b", "fig3")
 """Sections whose records the audit reads."""
@@ -88,5 +101,22 @@ def run(
         bench = Bench(
             claim=claim, settings=settings, seed=seed, workers=workers, records=records or {}
         )
-        rows.append(AuditRow.of(claim, ROWS[claim.id](bench)))
+        rows.append(work_out(bench))
     return Record(rows=tuple(rows))
+
+
+def work_out(bench: Bench) -> AuditRow:
+    """One row; settings under which its computation makes no sense become its finding."""
+    try:
+        finding = ROWS[bench.claim.id](bench)
+    except (InputError, ValidationError) as error:
+        finding = bench.finding(None, "cannot be derived", _sentence(error))
+    return AuditRow.of(bench.claim, finding)
+
+
+def _sentence(error: ValueError) -> str:
+    """What is wrong with the settings, in one line that ends with a full stop."""
+    text = str(error)
+    if isinstance(error, ValidationError):
+        text = error.errors()[0]["msg"].removeprefix("Value error, ")
+    return " ".join(text.split()).rstrip(".") + "."

@@ -205,7 +205,8 @@ REQUESTS: tuple[Request, ...] = (
         "fit",
         "The fitting procedure and its error bars",
         "fig2b",
-        "Censored likelihood over single runs, profile intervals, data sets as unit.",
+        "Censored likelihood over single runs with profile intervals. Additive noise acts on the "
+        "exact population, so runs are the unit; the sweep with minibatches has data sets as unit.",
     ),
     _answered(
         "referee",

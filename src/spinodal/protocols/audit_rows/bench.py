@@ -121,11 +121,16 @@ class Bench:
         """The finding of a claim about the saddle where these settings have none."""
         s = self.settings
         limit = self.call(modes.spinodal, s.depth, s.escape_signal)
+        reason = (
+            f"At weight decay {s.weight_decay:g} and depth {s.depth} there is no saddle beyond the "
+            "trap, so the statement has no subject."
+            if s.trap_rank < s.width
+            else f"Layers of width {s.width} hold no rank beyond that of the trap."
+        )
         return self.finding(
             None,
             "cannot be derived",
-            f"At weight decay {s.weight_decay:g} and depth {s.depth} there is no saddle beyond "
-            "the trap, so the statement has no subject.",
+            reason,
             spinodal=limit,
         )
 

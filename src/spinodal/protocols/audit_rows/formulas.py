@@ -104,6 +104,8 @@ def critical_point(bench: Bench) -> Finding:
 
 def barrier_formula(bench: Bench) -> Finding:
     """Row 18: equation (10) at the saddle, against the barrier and against equation (1)."""
+    if not bench.has_saddle:
+        return bench.without_saddle()
     deviation, literal = 0.0, 0.0
     for mode in bench.random_modes():
         top = modes.saddle(**mode)

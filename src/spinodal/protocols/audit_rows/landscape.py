@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from spinodal.dynamics.networks import Network
 from spinodal.protocols.audit_rows import equations
@@ -48,7 +49,9 @@ def metastable_states(bench: Bench) -> Finding:
         metastable,
         "reproduces" if holds else "wrong",
         f"{len(minima)} nested minima of which one is global leave {metastable}; independent "
-        f"modes, the reason given, would make it 2^{{d}} - 1 = {2**d - 1}, mostly saddles.",
+        f"modes, the reason given, would make it 2^{{d}} - 1 = {2**d - 1}, mostly saddles."
+        if metastable
+        else f"Rank {minima[0].rank} is the only minimum here: no state is metastable.",
         local_minima=len(minima),
         ranks=[phase.rank for phase in minima],
         minima_of_independent_modes=2**d,
@@ -67,17 +70,32 @@ def global_minimum(bench: Bench) -> Finding:
     measured = transition * float(modes.coexistence(s.depth, 1.0) / modes.spinodal(s.depth, 1.0))
     holds = stated in lowest
     rank = lowest[0]
+    if holds:
+        why = "as stated"
+    elif rank > stated:
+        why = (
+            f"because the feature {s.ordered[stated]:g} pays below its coexistence value "
+            f"{coexistence[stated]:.5f}"
+        )
+    elif stated > min(len(s.signals), s.width):
+        why = f"and no phase of this network has rank {stated}"
+    elif not found[stated].exists:
+        weakest = s.ordered[stated - 1]
+        limit = float(bench.call(modes.spinodal, s.depth, weakest))
+        why = (
+            f"and rank {stated} does not exist above the critical value {limit:.5f} of the feature "
+            f"{weakest:g}"
+        )
+    else:
+        why = (
+            f"because the feature {s.ordered[stated - 1]:g} pays only below its coexistence value "
+            f"{coexistence[stated - 1]:.5f}; the paper's own transition {transition:g} puts it at "
+            f"{measured:.4f}"
+        )
     return bench.finding(
         {"rank of the global minimum": rank, **_steps(found)},
         "reproduces" if holds else "inconsistent",
-        f"At beta = {s.weight_decay:g} rank {rank} has the lowest loss"
-        + (
-            ", as stated."
-            if holds
-            else f", because the feature {s.escape_signal:g} pays only below its coexistence value "
-            f"{coexistence[s.trap_rank]:.5f}; the paper's own transition {transition:g} puts it at "
-            f"{measured:.4f}."
-        ),
+        f"At beta = {s.weight_decay:g} rank {rank} has the lowest loss, {why}.",
         coexistence=coexistence,
         coexistence_from_the_stated_transition=measured,
         local_minima=[phase.rank for phase in found if phase.local_minimum],
@@ -93,6 +111,7 @@ def two_values_of_beta(bench: Bench) -> Finding:
     text, other = _phases(bench), _phases(bench, s.caption_weight_decay)
     ranks = [next(p.rank for p in found if p.global_minimum) for found in (text, other)]
     same = s.weight_decay == s.caption_weight_decay
+    here = bench.call(modes.barrier_out, **bench.mode())
     return bench.finding(
         {
             "saddle at the caption's beta": top,
@@ -103,9 +122,12 @@ def two_values_of_beta(bench: Bench) -> Finding:
         "reproduces" if same else "inconsistent",
         "The text and the caption use one value."
         if same
-        else f"The global minimum has rank {ranks[0]} at the text's beta and rank {ranks[1]} at "
-        "the caption's, with barriers orders of magnitude apart: it cannot be both.",
-        barrier_at_the_text_value=bench.call(modes.barrier_out, **bench.mode()),
+        else (
+            f"The global minimum has rank {ranks[0]} at the text's beta and rank {ranks[1]} at the "
+            f"caption's, and the barriers are {_in_words(here)} and {_in_words(barrier)}: the "
+            "figure cannot have both."
+        ),
+        barrier_at_the_text_value=here,
     )
 
 
@@ -115,18 +137,19 @@ def saddle_position(bench: Bench) -> Finding:
     points = bench.call(modes.stationary_points, **bench.mode())
     bound = bench.call(modes.spinodal_strength, s.depth, s.escape_signal)
     # Equation (2) solved for the weight decay at which 0.41 is stationary, as a learned point.
+    if not np.isfinite(points.saddle):
+        return bench.without_saddle()
     fitting = (s.escape_signal - stated) * stated ** (1 - 2 / s.depth)
     holds = agrees(stated, float(points.saddle))
+    kind = "the learned minimum" if stated > bound else "the saddle"
     if holds:
         reason = "The saddle stands where it is stated."
-    elif np.isfinite(points.saddle):
+    else:
         reason = (
             f"The saddle stands at {float(points.saddle):.6f}; a saddle lies below the critical "
-            f"strength {float(bound):.3f} at any beta, and {stated:g} is the learned minimum at "
-            f"beta = {fitting:.2f}."
+            f"strength {float(bound):.3f} at any beta, and {stated:g} is "
+            + (f"{kind} at beta = {fitting:.2f}." if fitting > 0 else "stationary at no beta > 0.")
         )
-    else:
-        reason = f"At depth {s.depth} and beta = {s.weight_decay:g} there is no saddle."
     return bench.finding(
         points.saddle,
         "reproduces" if holds else "wrong",
@@ -144,31 +167,38 @@ def smallest_barrier(bench: Bench) -> Finding:
     """Row 17: the barriers at these settings, in both conventions and both directions."""
     s, stated = bench.settings, bench.stated
     barrier = bench.call(modes.barrier_out, **bench.mode())
+    if not np.isfinite(barrier):
+        return bench.without_saddle()
     literal = bench.mode(weight_decay=s.weight_decay / s.depth)
+    out, back = (
+        [float(bench.call(barriers, **bench.mode(signal=eta))) for eta in s.ordered]
+        for barriers in (modes.barrier_out, modes.barrier_back)
+    )
+    by_equation_1 = float(bench.call(modes.barrier_out, **literal))
     holds = agrees(stated, float(barrier))
+    elsewhere = any(agrees(stated, value) for value in (*out, *back, by_equation_1))
     if holds:
         reason = "The barrier is the stated one."
-    elif np.isfinite(barrier):
-        reason = (
-            f"The barrier is {float(barrier):.6f}, {float(barrier) / stated:.1f} times the stated "
-            "value; no other barrier here, nor equation (1) taken literally, gives it."
-        )
     else:
-        reason = f"At depth {s.depth} and beta = {s.weight_decay:g} there is no barrier."
+        reason = (
+            f"The barrier is {float(barrier):.6f}, {float(barrier) / stated:.2g} times the stated "
+            "value; "
+            + (
+                "another feature, the way back or equation (1) taken literally gives that one."
+                if elsewhere
+                else "no other barrier here, nor equation (1) taken literally, gives it."
+            )
+        )
     return bench.finding(
         barrier,
         "reproduces" if holds else "wrong",
         reason,
-        barriers_out_by_signal=[
-            bench.call(modes.barrier_out, **bench.mode(signal=eta)) for eta in s.ordered
-        ],
-        barriers_back_by_signal=[
-            bench.call(modes.barrier_back, **bench.mode(signal=eta)) for eta in s.ordered
-        ],
+        barriers_out_by_signal=out,
+        barriers_back_by_signal=back,
         equation_10_at_the_stated_saddle=equations.barrier_10(STATED["row-16"], **bench.mode()),
         saddle_and_barrier_with_equation_1_taken_literally=(
             bench.call(modes.stationary_points, **literal).saddle,
-            bench.call(modes.barrier_out, **literal),
+            by_equation_1,
         ),
     )
 
@@ -176,17 +206,27 @@ def smallest_barrier(bench: Bench) -> Finding:
 def largest_possible_barrier(bench: Bench) -> Finding:
     """Row 22: the fitted barrier against the largest that any weight decay gives."""
     s = bench.settings
-    limits = [bench.call(modes.maximal_barrier, s.depth, eta) for eta in s.ordered]
-    lowest = bench.stated["barrier"] - bench.stated["error"]
-    possible = bool(np.nanmax(limits) >= lowest) if np.isfinite(limits).any() else False
+    if s.depth < 3:
+        return bench.without_saddle()
+    stated, error = bench.stated["barrier"], bench.stated["error"]
+    limits = [float(bench.call(modes.maximal_barrier, s.depth, eta)) for eta in s.ordered]
+    here = float(bench.call(modes.barrier_out, **bench.mode()))
+    if agrees(stated, here, error=error):
+        verdict, reason = "reproduces", f"The barrier here is {here:.4f}, within the stated error."
+    elif max(limits) < stated - error:
+        verdict = "inconsistent"
+        reason = (
+            f"No weight decay gives these features a barrier above {max(limits):.4f}, so a slope "
+            f"of {stated:g} +- {error:g} is no barrier of this landscape."
+        )
+    else:
+        verdict = "cannot be derived"
+        reason = f"Some weight decay allows such a barrier, but here it is {_in_words(here)}."
     return bench.finding(
         {"largest possible barriers": limits},
-        "reproduces" if possible else "inconsistent",
-        "Some weight decay allows such a barrier."
-        if possible
-        else f"No weight decay gives these features a barrier above {np.nanmax(limits):.4f}, so a "
-        f"slope of {bench.stated['barrier']:g} +- {bench.stated['error']:g} is no barrier of this "
-        "landscape.",
+        verdict,
+        reason,
+        barrier=here,
         signals=s.ordered,
     )
 
@@ -194,6 +234,8 @@ def largest_possible_barrier(bench: Bench) -> Finding:
 def factor_fifty(bench: Bench) -> Finding:
     """Row 23: the ratio of the fitted barrier to the landscape's."""
     barrier = float(bench.call(modes.barrier_out, **bench.mode()))
+    if not np.isfinite(barrier):
+        return bench.without_saddle()
     fitted, bare = STATED["row-22"]["barrier"], STATED["row-17"]
     ratio = fitted / barrier
     holds = agrees(bench.stated, ratio)
@@ -203,7 +245,7 @@ def factor_fifty(bench: Bench) -> Finding:
         "The ratio is as stated."
         if holds
         else f"{fitted:g}/{bare:g} is indeed {fitted / bare:.0f}, but with the barrier of the "
-        "landscape the ratio is " + (f"{ratio:.1f}." if np.isfinite(ratio) else "undefined."),
+        f"landscape the ratio is {ratio:.1f}.",
         ratio_of_the_stated_numbers=fitted / bare,
         barrier=barrier,
     )
@@ -260,6 +302,11 @@ def _phases(bench: Bench, weight_decay: float | None = None) -> tuple[Phase, ...
         inputs=s.inputs,
         outputs=s.outputs,
     )
+
+
+def _in_words(barrier: ArrayLike) -> str:
+    height = float(np.asarray(barrier))
+    return f"{height:.3g}" if np.isfinite(height) else "absent"
 
 
 def _steps(found: tuple[Phase, ...]) -> dict[str, float | None]:

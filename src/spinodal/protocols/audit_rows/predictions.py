@@ -7,11 +7,12 @@ from itertools import pairwise
 import numpy as np
 
 from spinodal.protocols.audit_rows.bench import Bench, Row
+from spinodal.protocols.audit_rows.passages import hidden_rotations, log_passage_times
 from spinodal.protocols.audit_rows.readings import stages as staged
 from spinodal.protocols.audit_rows.readings import trap_escapes
 from spinodal.protocols.audit_rows.row import Finding
 from spinodal.statistics.escape_laws import drift_slope
-from spinodal.theory import free_energy, modes, phases
+from spinodal.theory import modes, phases
 
 DEPTHS = (3, 4, 5, 6, 10)
 
@@ -31,6 +32,13 @@ def stages(bench: Bench) -> Finding:
     minima = [phase for phase in found if phase.local_minimum]
     nested = all(low.rank + 1 == high.rank for low, high in pairwise(minima))
     barriers = len(minima) - 1
+    if barriers == 0:
+        return bench.finding(
+            {"stages": 0},
+            "cannot be derived",
+            f"Rank {minima[0].rank} is the only minimum here: nothing can come in stages.",
+            ranks_of_the_minima=[phase.rank for phase in minima],
+        )
     holds = nested and barriers <= len(s.signals)
     evidence: dict[str, object] = {}
     sgd, additive = trap_escapes(bench), staged(bench)
@@ -97,26 +105,9 @@ def depth(bench: Bench) -> Finding:
 def proportional(bench: Bench) -> Finding:
     """Row 43: ln tau at one temperature and at half of it, by exact quadrature."""
     s = bench.settings
-    if not bench.has_saddle or s.trap_rank >= s.width:
+    if not bench.has_saddle:
         return bench.without_saddle()
-    rotations = bench.call(
-        free_energy.hidden_rotations, depth=s.depth, width=s.width, rank=s.trap_rank
-    )
-    limit = float(bench.call(free_energy.thermal_spinodal, **bench.mode(), rotations=rotations))
-    temperature = min(s.temperature, 0.7 * limit)
-    logs = [
-        float(
-            np.log(
-                bench.call(
-                    free_energy.mode_first_passage_time,
-                    **bench.mode(),
-                    temperature=heat,
-                    rotations=rotations,
-                )
-            )
-        )
-        for heat in (temperature, temperature / 2)
-    ]
+    temperature, logs = log_passage_times(bench, 1.0, 0.5)
     ratio = logs[1] / logs[0]
     is_proportional = abs(ratio - 2) < 0.05
     return bench.finding(
@@ -129,7 +120,7 @@ def proportional(bench: Bench) -> Finding:
         ln_tau=logs,
         temperature=temperature,
         slope_added_by_counting_epochs=bench.call(drift_slope, s.sweep_learning_rates),
-        rotations=rotations,
+        rotations=hidden_rotations(bench),
     )
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spinodal.protocols.audit_rows import equations
 from spinodal.protocols.audit_rows.bench import Bench, Row
 from spinodal.protocols.audit_rows.compare import SAME
+from spinodal.protocols.audit_rows.passages import hidden_rotations, log_passage_times
 from spinodal.protocols.audit_rows.readings import heated
 from spinodal.protocols.audit_rows.row import Finding
 from spinodal.theory import curvature, free_energy, modes
@@ -107,15 +108,18 @@ def entropy_in_the_slope(bench: Bench) -> Finding:
     barrier = float(bench.call(modes.barrier_out, **bench.mode()))
     well, saddle = np.full(20, 2.0), np.append(-1.0, np.full(19, 0.1))
     inverse = np.array([0.99, 1.01]) / bench.settings.temperature
-    effective = [
-        equations.effective_barrier_12(saddle, well, barrier=barrier, temperature=1 / x)
+    # The term alone: beside it a tiny barrier would be lost in rounding.
+    term = [
+        equations.effective_barrier_12(saddle, well, barrier=0.0, temperature=1 / x)
         for x in inverse
     ]
     bench.note(equations.effective_barrier_12, "<softer saddle>", temperature="T (1 +- 0.01)")
-    slope = float(np.diff(np.array(effective) * inverse)[0] / np.diff(inverse)[0])
-    explains = slope / barrier > 1 + 1e-6
-    rotations = _rotations(bench)
-    flat = None if rotations is None else barrier - rotations * bench.settings.temperature / 2
+    added = float(np.diff(np.array(term) * inverse)[0] / np.diff(inverse)[0])
+    added = added if abs(added) > SAME * max(map(abs, term)) else 0.0
+    slope = barrier + added
+    explains = slope / barrier > 1 + SAME
+    rotations = hidden_rotations(bench)
+    flat = barrier - rotations * bench.settings.temperature / 2
     return bench.finding(
         {"slope relative to the barrier": slope / barrier},
         "reproduces" if explains else "wrong",
@@ -153,26 +157,11 @@ def soft_saddle(bench: Bench) -> Finding:
 
 def entropy_raises_the_barrier(bench: Bench) -> Finding:
     """Row 30: exact mean passage times of the effective free energy at two temperatures."""
-    rotations = _rotations(bench)
-    if not bench.has_saddle or rotations is None:
+    if not bench.has_saddle:
         return bench.without_saddle()
-    s = bench.settings
+    rotations = hidden_rotations(bench)
     barrier = float(bench.call(modes.barrier_out, **bench.mode()))
-    limit = float(bench.call(free_energy.thermal_spinodal, **bench.mode(), rotations=rotations))
-    temperature = min(s.temperature, 0.7 * limit)
-    logs = [
-        float(
-            np.log(
-                bench.call(
-                    free_energy.mode_first_passage_time,
-                    **bench.mode(),
-                    temperature=heat,
-                    rotations=rotations,
-                )
-            )
-        )
-        for heat in (temperature, 0.98 * temperature)
-    ]
+    temperature, logs = log_passage_times(bench, 1.0, 0.98)
     slope = (logs[1] - logs[0]) / (1 / (0.98 * temperature) - 1 / temperature)
     effective = temperature * logs[0]
     seen = heated(bench)
@@ -185,12 +174,17 @@ def entropy_raises_the_barrier(bench: Bench) -> Finding:
         "reproduces" if raised else "wrong",
         "Entropy raises the barrier."
         if raised
-        else "Under isotropic noise of known temperature the hidden rotations open up on the way: "
-        f"they lower the apparent barrier to {slope / barrier:.2f} of the landscape's, the "
-        "opposite sign.",
+        else (
+            "Under isotropic noise of known temperature the hidden rotations open up on the way: "
+            f"they lower the apparent barrier to {slope / barrier:.2f} of the landscape's, the "
+            "opposite sign."
+            if rotations
+            else "This network has no hidden rotations that could add entropy: the apparent "
+            f"barrier is {slope / barrier:.2f} of the landscape's."
+        ),
         barrier=barrier,
         temperature=temperature,
-        thermal_spinodal=limit,
+        thermal_spinodal=free_energy.thermal_spinodal(**bench.mode(), rotations=rotations),
         ln_tau=logs[0],
         measured=tuple(map(str, seen)) or None,
     )
@@ -218,14 +212,6 @@ def _spectra(bench: Bench) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
         for configuration in (trap, top)
     ]
     return found[0], found[1]
-
-
-def _rotations(bench: Bench) -> int | None:
-    """Hidden rotations gained on the way to the next rank; None in a network without room."""
-    s = bench.settings
-    if s.trap_rank >= s.width:
-        return None
-    return bench.call(free_energy.hidden_rotations, depth=s.depth, width=s.width, rank=s.trap_rank)
 
 
 def _values(levels: tuple[Level, ...]) -> NDArray[np.float64]:

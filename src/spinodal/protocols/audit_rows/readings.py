@@ -17,7 +17,8 @@ class Watched:
 
     `exposure` is counted in epochs, all runs together; `median` is None where it was not reached.
     `rate_bound` is the upper limit of the escape rate per epoch. `exactly_zero` runs end with only
-    zero weights, which no batch can change.
+    zero weights, which no batch can change. `eligible` counts (escapes, runs) on data sets that
+    can hold the next rank, None if none can or the record has no such count.
     """
 
     escaped: int
@@ -33,11 +34,21 @@ class Watched:
     trials_without_noise: int
     largest_strength: float
     exactly_zero: int
+    eligible: tuple[int, int] | None = None
 
     @property
     def evidence(self) -> dict[str, Any]:
         """Counts and intervals as evidence of a row."""
-        return {
+        shown = (
+            {}
+            if self.eligible is None
+            else {
+                "escapes on data sets that can hold the next rank": "{} of {} runs".format(
+                    *self.eligible
+                )
+            }
+        )
+        return shown | {
             "escapes": f"{self.escaped} of {self.trials} runs",
             "data sets with an escape": f"{self.data_sets.events} of {self.data_sets.trials}",
             "upper bound of the fraction of runs": self.fraction.high,
@@ -75,7 +86,7 @@ def watched(bench: Bench, start: StartName, weight_decay: float | None = None) -
     found = arm(bench, start, weight_decay)
     if found is None:
         return None
-    seen = found.by_strength
+    seen, eligible = found.by_strength, getattr(found, "eligible", None)
     return Watched(
         escaped=seen.escapes,
         trials=seen.trials,
@@ -90,6 +101,7 @@ def watched(bench: Bench, start: StartName, weight_decay: float | None = None) -
         trials_without_noise=found.noise_off.trials,
         largest_strength=found.next_strength_end,
         exactly_zero=found.exactly_zero,
+        eligible=None if eligible is None else (eligible.escapes, eligible.trials),
     )
 
 

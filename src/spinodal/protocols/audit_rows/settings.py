@@ -32,6 +32,14 @@ class AuditSettings(Settings):
     sparse_weight_decay: PositiveFloat = 0.0025
     sparse_learning_rate: PositiveFloat = 0.1
     sparse_batch_size: PositiveInt = 64
+    checkpoint_residual: PositiveFloat = Field(
+        default=1e-6,
+        description="Second strength at which the sparse run's checkpoint stopped; not stated.",
+    )
+    output_variance: PositiveFloat | None = Field(
+        default=None,
+        description="Of every output; None as in the paper, which does not state it.",
+    )
     sweep_learning_rates: tuple[PositiveFloat, ...] = Field(
         default=(5e-4, 1e-3, 2e-3, 3e-3, 5e-3), min_length=3
     )
@@ -54,6 +62,11 @@ class AuditSettings(Settings):
                 raise InputError(
                     f"{len(self.signals)} signals need at least as many {name}, got {size}."
                 )
+        if self.output_variance is not None and self.output_variance <= max(self.signals) ** 2:
+            raise InputError(
+                f"The output variance must exceed the largest signal squared, "
+                f"{max(self.signals) ** 2:g}, got {self.output_variance:g}."
+            )
         return self
 
     def same(self, other: AuditSettings, names: tuple[str, ...]) -> bool:

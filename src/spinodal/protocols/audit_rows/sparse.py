@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.optimize import brentq
 
 from spinodal.dynamics.updates import Update
 from spinodal.protocols.audit_rows.bench import Bench, Row
-from spinodal.protocols.audit_rows.compare import agrees
+from spinodal.protocols.audit_rows.compare import agrees, within_factor
 from spinodal.protocols.audit_rows.row import Finding
 from spinodal.theory import modes, plateau
+
+SAME_DELAY = 1.5
+"""Delays within this factor count as the stated one, which is read off a curve."""
 
 
 def batches_of_the_sparse_run(bench: Bench) -> Finding:
@@ -49,7 +51,11 @@ def batches_of_the_sparse_run(bench: Bench) -> Finding:
 
 
 def sparse_plateau(bench: Bench) -> Finding:
-    """Row 15: the residual of the checkpoint from which noise-free training takes as long."""
+    """Row 15: how long noise-free training takes from a checkpoint that stopped at a residual.
+
+    The residual is given (`checkpoint_residual`), not fitted to the stated time; where figure 1b
+    was computed, its full-batch runs from that residual must agree too.
+    """
     s, stated = bench.settings, bench.stated["epochs"]
     mode = bench.mode(weight_decay=s.sparse_weight_decay)
     edge = float(bench.call(plateau.separatrix, **mode))
@@ -59,32 +65,35 @@ def sparse_plateau(bench: Bench) -> Finding:
             "cannot be derived",
             "At these settings the trap has no separatrix, so no plateau of its own.",
         )
-    amplitude = _amplitude_for(bench, stated * s.sparse_learning_rate, edge)
-    residual = amplitude**s.depth
-    epochs = float(bench.call(plateau.plateau_time, **mode, amplitude=amplitude))
-    epochs /= s.sparse_learning_rate
-    larger = 10 ** (1 / s.depth) * amplitude
-    quicker = float(plateau.plateau_time(**mode, amplitude=larger)) / s.sparse_learning_rate
-    found: dict[str, float | None] = {
-        "epochs from this residual, without noise": epochs,
-        "residual second strength": residual,
-    }
-    evidence = {
+
+    def epochs(residual: float) -> float:
+        amplitude = residual ** (1 / s.depth)
+        return float(plateau.plateau_time(**mode, amplitude=amplitude)) / s.sparse_learning_rate
+
+    residual = s.checkpoint_residual
+    bench.note(plateau.plateau_time, amplitude=f"({residual:g})^(1/{s.depth})", weight_decay="...")
+    predicted, quicker = epochs(residual), epochs(10 * residual)
+    name = f"from a residual second strength of {residual:.0e}"
+    found: dict[str, float | None] = {f"epochs without noise, {name}": predicted}
+    times = [predicted]
+    evidence: dict[str, object] = {
         "strength_below_which_it_never_escapes": edge**s.depth,
         "epochs_from_ten_times_the_residual": quicker,
         "saddle": bench.call(modes.saddle, **mode),
     }
-    reached = True
     record = bench.record("fig1b")
     if record is not None:
-        measured = [d.epochs_there for d in record.datasets]
-        reached = sum(m is not None and stated / 1.5 <= m <= stated * 1.5 for m in measured) > (
-            len(measured) / 2
-        )
-        found["epochs measured by full batch (median over data sets)"] = _median(measured)
+        rows = [row for row in record.summaries if row.arm == "full batch"]
+        here = next((row for row in rows if row.residual == residual), None)
+        if here is not None:
+            found[f"epochs measured by full batch, {name} (median)"] = here.median
+            times.append(np.inf if here.median is None else here.median)
+        there = [d.epochs_there for d in record.datasets]
         evidence |= {
-            "data_sets": len(measured),
-            "full_batch_runs_that_escaped": sum(m is not None for m in measured),
+            "data_sets": len(there),
+            "runs_from_the_residual_predicted_to_give_the_stated_time_that_do": sum(
+                within_factor(stated, time, SAME_DELAY) for time in there
+            ),
             "residuals_that_give_the_stated_time_low_median_high": (
                 record.residual_for_stated_low,
                 record.residual_for_stated_median,
@@ -93,38 +102,19 @@ def sparse_plateau(bench: Bench) -> Finding:
             "measured_by_residual_full_batch": tuple(
                 f"{row.residual:.0e}: {row.escaped}/{row.datasets}"
                 + ("" if row.median is None else f", {row.median:.0f} epochs")
-                for row in record.summaries
-                if row.arm == "full batch"
+                for row in rows
             ),
         }
+    holds = all(within_factor(stated, time, SAME_DELAY) for time in times)
+    takes = ", measured ".join("no end of" if np.isinf(t) else f"{t:.0f}" for t in times)
     return bench.finding(
         found,
-        "reproduces" if reached else "not reproduced as described",
-        f"{stated} epochs pass without any noise if the checkpoint stopped at a second strength of "
-        f"{residual:.1e}; from ten times that it takes {quicker:.0f}, from a converged one for "
-        "ever: the delay measures the checkpoint."
-        if reached
-        else "No checkpoint residual gives the stated time on most data sets.",
+        "reproduces" if holds else "not reproduced as described",
+        f"From a checkpoint with a second strength of {residual:.0e} escape without any noise "
+        f"takes {takes} epochs (stated {stated}), from ten times that {quicker:.0f}, from a "
+        "converged one for ever: the delay measures the checkpoint.",
         **evidence,
     )
-
-
-def _amplitude_for(bench: Bench, time: float, edge: float) -> float:
-    """Amplitude whose noise-free plateau lasts `time`; the plateau diverges at the separatrix."""
-    mode = bench.mode(weight_decay=bench.settings.sparse_weight_decay)
-
-    def excess(log_distance: float) -> float:
-        amplitude = edge * (1 + np.exp(log_distance))
-        return float(plateau.plateau_time(**mode, amplitude=amplitude)) - time
-
-    distance = float(brentq(excess, np.log(1e-6), np.log(50.0), xtol=1e-12))  # type: ignore[arg-type]
-    return float(edge * (1 + np.exp(distance)))
-
-
-def _median(values: list[int | None]) -> float | None:
-    """Median with None as infinitely late; None if that is the median."""
-    middle = float(np.median([np.inf if v is None else v for v in values]))
-    return middle if np.isfinite(middle) else None
 
 
 ROWS: dict[str, Row] = {"row-14": batches_of_the_sparse_run, "row-15": sparse_plateau}

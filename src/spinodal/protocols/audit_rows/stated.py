@@ -196,7 +196,7 @@ CLAIMS: tuple[Claim, ...] = (
     _claim(
         35,
         "figure 3, appendix B",
-        "The transitions stand at 0.36 and 0.42; the offset from theory is a bias of the outputs.",
+        "The two transitions of the sweep stand at beta = 0.36 and beta = 0.42.",
         (0.36, 0.42),
     ),
     _claim(
