@@ -81,7 +81,8 @@ class SweepPoint:
     """One learning rate of the minibatch sweep, from the rank-1 trap.
 
     `rate_bound_*` is the one-sided 95 % upper bound on the escape rate when `escapes` is 0, else
-    the upper limit of the two-sided interval. `strength_start` and `strength_end` are the largest
+    the upper limit of the two-sided interval, from `eligible` runs only: those on data sets that
+    have a rank-2 phase to escape to. `strength_start` and `strength_end` are the largest
     second strengths of any replica; `decay_rate` is how fast the typical one fell per time
     unit, `decay_predicted` = depth * weight_decay.
     """
@@ -93,6 +94,8 @@ class SweepPoint:
     replicas: int
     datasets: int
     escapes: int
+    eligible: int
+    eligible_escapes: int
     diverged: int
     rate_bound_per_step: float
     rate_bound_per_epoch: float
@@ -108,15 +111,18 @@ class Sweep:
 
     `dataset_bound` is the upper limit of the fraction of data sets in which escape can be seen
     within the watching time. `holds_second` counts data sets in which a rank-2 phase exists at
-    all. `noise_trace` is the trace of the per-sample gradient covariance at the rank-1
-    phase, its mean over data sets with the standard error; `noise_rank_raising` is the largest
-    per-sample gradient in any weight that would raise the rank.
+    all; `eligible` runs are those on them, and all bounds and exposures are theirs. `noise_trace`
+    is the trace of the per-sample gradient covariance at the rank-1 phase, its mean over data sets
+    with the standard error; `noise_rank_raising` is the largest per-sample gradient in any weight
+    that would raise the rank.
     """
 
     points: tuple[SweepPoint, ...]
     threshold: float
     replicas: int
     escapes: int
+    eligible: int
+    eligible_escapes: int
     datasets: int
     dataset_bound: float
     exposure_steps: float
@@ -174,7 +180,7 @@ class LangevinPoint:
     over_spinodal: float | None
     barrier_over_t: float
     free_barrier_over_t: float | None
-    regime: Literal["activated", "crossover", "drift"]
+    regime: Literal["barrier", "crossover", "drift"]
     learning_rate: float
     steps: int
     horizon: float
@@ -216,11 +222,12 @@ class LangevinWidth:
 
     `raw` regresses ln tau on 1/T, `corrected` regresses ln tau - (N_z/2) ln T. `apparent_barrier`
     = barrier - N_z T / 2 at the event-weighted mean of 1/T. `r_squared` belongs to the line
-    through the logarithmic mean times, as the paper's. Controls: the noise-off twin of every
-    temperature (`off_escapes` of `off_replicas`), noise-free runs from 10 % below and above the
-    saddle amplitude, memorylessness at `test_temperature` of the waiting that remains after
-    `dead_time`, the time that the way over the saddle itself takes (`memoryless_p_whole`: of all
-    of it), and the halved time step at the hottest fitted temperature (`halving` = mean time at
+    through the logarithmic mean times, as the paper's. Controls: one noise-free run from the trap
+    (the noise-off twin of every replica, which all start there) and two from 10 % below and above
+    the saddle amplitude, of which only the last should learn; memorylessness at `test_temperature`
+    of the waiting that remains after `dead_time`, which is left to the relaxation into the
+    quasi-stationary state (`memoryless_p_whole`: of all of it; `escapes_within_dead_time` are left
+    out), and the halved time step at the hottest fitted temperature (`halving` = mean time at
     half the learning rate over mean time, with limits).
     """
 
@@ -234,8 +241,7 @@ class LangevinWidth:
     apparent_barrier: float
     mean_temperature: float
     r_squared: float | None
-    off_escapes: int
-    off_replicas: int
+    trap_learns: bool
     below_saddle_learns: bool
     above_saddle_learns: bool
     test_temperature: float
@@ -243,6 +249,7 @@ class LangevinWidth:
     memoryless_p: float | None
     memoryless_events: int
     memoryless_p_whole: float | None
+    escapes_within_dead_time: int
     dead_time: float
     halving: float | None
     halving_low: float | None

@@ -11,6 +11,7 @@ from spinodal.dynamics.networks import Network
 from spinodal.dynamics.shard import Ensemble, Outcome
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.updates import Update, gradients
+from spinodal.errors import InputError
 from spinodal.protocols.arrhenius_records import (
     Arm,
     ArrheniusSettings,
@@ -54,11 +55,17 @@ def sweep_arms(settings: ArrheniusSettings) -> dict[Key, Arm]:
 def sweep_results(settings: ArrheniusSettings, outcomes: list[Outcome], seed: int) -> Sweep:
     """Escapes and their bounds, per learning rate and together."""
     per_epoch = settings.samples // settings.batch_size
+    holds, trace, raising = _noise_in_the_trap(settings, seed)
+    if not holds:
+        raise InputError(
+            f"At weight decay {settings.weight_decay:g} none of the {settings.datasets} data sets "
+            "has a rank-2 phase to escape to; choose a smaller one."
+        )
     points = []
     for rate, outcome in zip(settings.learning_rates, outcomes, strict=True):
         passage = outcome.passages[0]
-        exposure = float(passage.steps.sum())
-        bound = float(rate_interval(passage.events, exposure)[1])
+        able = passage.select(np.isin(passage.dataset, holds))
+        bound = float(rate_interval(able.events, float(able.steps.sum()))[1])
         start, end = outcome.initial_strengths[:, 1], outcome.strengths[:, 1]
         time = rate * settings.sweep_epochs * per_epoch
         # Rounding of the first strength hides what is smaller than this.
@@ -73,6 +80,8 @@ def sweep_results(settings: ArrheniusSettings, outcomes: list[Outcome], seed: in
                 replicas=passage.status.size,
                 datasets=settings.datasets,
                 escapes=passage.events,
+                eligible=able.status.size,
+                eligible_escapes=able.events,
                 diverged=passage.status_counts["diverged"],
                 rate_bound_per_step=bound,
                 rate_bound_per_epoch=bound * per_epoch,
@@ -83,22 +92,24 @@ def sweep_results(settings: ArrheniusSettings, outcomes: list[Outcome], seed: in
             )
         )
     passage = EscapeTimes.merge([o.passages[0] for o in outcomes])
-    exposure = float(passage.steps.sum())
-    bound = float(rate_interval(passage.events, exposure)[1])
-    seen = len(np.unique(passage.dataset[passage.escaped]))
-    holds, trace, raising = _noise_in_the_trap(settings, seed)
+    able = passage.select(np.isin(passage.dataset, holds))
+    exposure = float(able.steps.sum())
+    bound = float(rate_interval(able.events, exposure)[1])
+    seen = len(np.unique(able.dataset[able.escaped]))
     return Sweep(
         points=tuple(points),
         threshold=float(modes.saddle(depth=settings.depth, **settings.mode)) / 2,
         replicas=passage.status.size,
         escapes=passage.events,
+        eligible=able.status.size,
+        eligible_escapes=able.events,
         datasets=settings.datasets,
-        dataset_bound=escape_probability(seen, settings.datasets).high,
+        dataset_bound=escape_probability(seen, len(holds)).high,
         exposure_steps=exposure,
         exposure_epochs=exposure / per_epoch,
         rate_bound_per_step=bound,
         rate_bound_per_epoch=bound * per_epoch,
-        holds_second=holds,
+        holds_second=len(holds),
         noise_trace=float(trace.mean()),
         noise_trace_se=float(trace.std(ddof=1) / np.sqrt(trace.size)),
         noise_rank_raising=raising,
@@ -107,8 +118,8 @@ def sweep_results(settings: ArrheniusSettings, outcomes: list[Outcome], seed: in
 
 def _noise_in_the_trap(
     settings: ArrheniusSettings, seed: int
-) -> tuple[int, NDArray[np.float64], float]:
-    """Data sets with a rank-2 phase, tr C of each in the trap, largest rank-raising gradient.
+) -> tuple[list[int], NDArray[np.float64], float]:
+    """Which data sets have a rank-2 phase, tr C of each in the trap, largest rank-raising gradient.
 
     The trap is the balanced rank-1 state of the population's strength; every sample is a batch
     of one. Hidden units beyond the first are dead there: a weight between two units that are
@@ -123,13 +134,14 @@ def _noise_in_the_trap(
     )
     population = draw(GaussianTask(signals=settings.signals), seed=seed, dataset=0)
     layers = balanced(network, [population], np.zeros(1, dtype=np.int64), (strength,))
-    traces, holds, raising = [], 0, 0.0
+    traces, holds, raising = [], [], 0.0
     for i in range(settings.datasets):
         data = draw(task, seed=seed, dataset=i)
         assert data.x is not None
         assert data.y is not None
         limits = empirical_spinodals(data.train.xx, data.train.yx, depth=settings.depth)
-        holds += int(limits[1] > settings.weight_decay)
+        if limits[1] > settings.weight_decay:
+            holds.append(i)
         xx = np.einsum("ni,nj->ijn", data.x, data.x)
         yx = np.einsum("ni,nj->ijn", data.y, data.x)
         lanes = [np.repeat(layer, len(data.x), axis=-1) for layer in layers]
