@@ -92,6 +92,11 @@ class CharityRow:
 
     A time without a value was not reached by half the runs within the horizon; its `low` says
     how long was watched. `met` says which stated times it gives within the factor.
+    `watched_enough`: every time without a value was watched for as long as is stated; otherwise
+    watching alone excludes nothing. What does is `missing_end`, the largest missing strength at the
+    end among the runs from either trap that had not escaped, far below `separatrix` (the smaller
+    one of the two traps): there it only decays, and the noise of a batch vanishes with it. None:
+    all had escaped, or the noise is added and does not vanish.
     """
 
     setting: str
@@ -104,6 +109,9 @@ class CharityRow:
     met: tuple[bool, ...]
     met_count: int
     met_all: bool
+    watched_enough: bool
+    missing_end: float | None
+    separatrix: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,6 +206,7 @@ def read(
     rows = []
     for decay in minibatch.weight_decays:
         random = minibatch.arm("random", decay).settled_epochs
+        wall = _separatrix(traps, decay)
         for residual in settings.residuals:
             one = ladder.rung(decay, 1, residual)
             none = ladder.rung(decay, 0, min(residual, 0.1))
@@ -210,7 +219,8 @@ def read(
                 "exactly projected" if residual == 0 else
                 "ghost taken early" if residual >= 0.1 else "checkpoint left early"
             )  # fmt: skip
-            rows.append(_row(settings, name, decay, times, residual=residual))
+            left = [r.missing_end for r in (one, none) if r.missing_end is not None]
+            rows.append(_row(settings, name, decay, times, wall=wall, left=left, residual=residual))
         for name, network in _variants(traps.network).items():
             own = [results[f"{name}, {s}, {decay:g}"] for s in ("rank 1", "trivial")]
             times = (
@@ -222,9 +232,17 @@ def read(
                 _median(own[1].passages[1], traps.epoch_time),
                 _median(results[f"sparse, {name}"].passages[0], settings.sparse_learning_rate),
             )
+            left = [
+                float(strength)
+                for run, rank in zip(own, (1, 0), strict=True)
+                for strength in run.strengths[~run.passages[rank].escaped, rank]
+            ]
             rows.append(
-                _row(settings, name, decay, times, residual=traps.residual, network=network)
-            )
+                _row(
+                    settings, name, decay, times, wall=wall, left=left, residual=traps.residual,
+                    network=network,
+                )
+            )  # fmt: skip
         done = {part.weight_decay: part for part in langevin if part.signals == traps.signals}
         sparse = _median(
             results[f"sparse, noise, {decay:g}"].passages[0], settings.sparse_learning_rate
@@ -234,7 +252,9 @@ def read(
         temperature = _temperature(
             settings, traps, decay, {d: part.temperature for d, part in done.items()}
         )
-        rows.append(_row(settings, "added noise", decay, times, temperature=temperature))
+        rows.append(
+            _row(settings, "added noise", decay, times, wall=wall, left=[], temperature=temperature)
+        )
     best = max(rows, key=lambda row: row.met_count)
     return CharityRecord(
         stated=tuple(name for name, _ in STATED),
@@ -414,6 +434,8 @@ def _row(
     weight_decay: float,
     times: tuple[Quantile, ...],
     *,
+    wall: float,
+    left: Sequence[float],
     residual: float | None = None,
     network: Network | None = None,
     temperature: float = 0.0,
@@ -433,6 +455,21 @@ def _row(
         met=met,
         met_count=sum(met),
         met_all=all(met),
+        watched_enough=all(
+            time.value is not None or time.low >= stated
+            for time, (_, stated) in zip(times, STATED, strict=True)
+        ),
+        missing_end=max(left, default=None),
+        separatrix=wall,
+    )
+
+
+def _separatrix(traps: MinibatchSettings, weight_decay: float) -> float:
+    """The smaller separatrix of the two features, as a strength."""
+    depth = traps.network.depth
+    return min(
+        float(separatrix(depth=depth, signal=signal, weight_decay=weight_decay)) ** depth
+        for signal in traps.signals
     )
 
 

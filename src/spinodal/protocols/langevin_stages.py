@@ -2,9 +2,9 @@
 
 The settings are searched for, not stated in the paper. At width 10 metastability ends at the
 thermal spinodal of each step, T_sp = max a E'(a) / N_z with N_z = (L-1)(w-r-1), far below the bare
-barrier; below about 0.7 T_sp a step is activated: its free-energy barrier is several T. With the
-paper's signals 0.9 and 0.8 the thermal spinodals of 0 -> 1 and 1 -> 2 are in the ratio 0.69, so no
-temperature puts both steps into 0.6-0.7. Hence two settings:
+barrier; below about 0.7 T_sp the free-energy barrier is several T, and a step can be activated.
+With the paper's signals 0.9 and 0.8 the thermal spinodals of 0 -> 1 and 1 -> 2 are in the ratio
+0.69, so no temperature puts both steps into 0.6-0.7. Hence two settings:
 
 - `close signals`: 0.805 and 0.8 leave little more than the ratio 16/18 of their N_z, and at weight
   decay 0.32 both steps are in the window (0.695 and 0.61). Exactly equal signals would leave a
@@ -17,7 +17,7 @@ first step makes the second one 8 T, some 1e6 updates.
 The learning rate of 0.4 is the largest for which the bias of the discretisation is small: the
 largest curvature met is 1.7, and to leading order the rate changes by exp(-lr/2 (trace of the
 Hessian at the saddle minus at the phase)), about -9 % for the step 1 -> 2. A control with a smaller
-step measures it on the first stage.
+step measures it on the stage that the temperature was chosen for.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ from spinodal.dynamics.networks import Network, strengths
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.updates import Update, gradients, step
 from spinodal.protocols.abruptness import Abruptness, abruptness
+from spinodal.protocols.activation import DRIFT_FROM, SEVERAL
 from spinodal.protocols.side_by_side import Job, ensemble_job, own_seed
 from spinodal.records import EscapeTimes, RateEstimate, Settings
 from spinodal.seeding import Stream, generator
@@ -58,9 +59,6 @@ from spinodal.theory.free_energy import (
     thermal_spinodal,
 )
 
-DRIFT_ABOVE = 0.7
-"""Above this fraction of the thermal spinodal a delay is entropic drift, not activation."""
-
 RANDOM_SLOWER = 4
 """Random starts take steps smaller by this factor; their times are counted in the others' steps."""
 
@@ -70,19 +68,17 @@ ARRIVED = 0.4
 STAYING = 10.0
 """For how long, in time units; thermal fluctuations of a strength are about a tenth of it."""
 
-SEVERAL = 3.0
-"""A free-energy barrier of fewer T than this is not called activated either."""
-
 
 class LangevinSettings(Settings):
     """Population gradient plus isotropic noise at `fraction` of a step's thermal spinodal.
 
     The step is the one from rank `anchor`. `replicas` have a random and as many a trivial start,
     `rank_one_replicas` start at rank 1, and `extra` more from the trivial phase, watched until
-    their first stage only; as many with a learning rate smaller by `finer`, for `finer_steps`, show
-    what the finite step does. Horizons are in updates; the second stage of a trivial start is
-    watched for `second_window` updates after the first one. With `keep_paths` the paths from rank
-    1 are recorded, so that their transitions have a width.
+    their first stage only; as many with a learning rate smaller by `finer`, watched for
+    `finer_steps` in the stage from rank `anchor`, show what the finite step does. Horizons are in
+    updates; the second stage of a trivial start is watched for `second_window` updates after the
+    first one. With `keep_paths` the paths from rank 1 are recorded, so that their transitions have
+    a width.
     """
 
     name: str = "close signals"
@@ -180,8 +176,9 @@ class StageTheory:
     `thermal_spinodal` and `fraction` are None without rotations (width = rank + 1).
     `barrier_over_t` and `back_over_t` are free-energy barriers in T (None: no barrier is left, and
     no passage time is predicted).
-    `label`: 'activated' needs temperature / thermal_spinodal at most DRIFT_ABOVE and a barrier of
-    at least SEVERAL T; else 'drift'. Time in time units (learning rate times updates).
+    `label`: 'barrier' needs temperature / thermal_spinodal at most DRIFT_FROM and a barrier of
+    at least SEVERAL T; else 'drift'. It is no verdict on the escapes. Time in
+    time units (learning rate times updates).
     """
 
     rank: int
@@ -193,7 +190,7 @@ class StageTheory:
     back_over_t: float | None
     predicted_time: float | None
     predicted_steps: float | None
-    label: Literal["activated", "drift"]
+    label: Literal["barrier", "drift"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -227,22 +224,28 @@ class StageRecord:
 class NoiseOff:
     """Escapes without noise: from the start, or from where noise had taken it `after` a while.
 
-    Only replicas still behind the barrier when the noise stops are counted.
+    From the start, which all replicas share, nothing random is left: it is one `deterministic` run
+    and no sample, so `fraction` is None. After noise only replicas still behind the barrier when
+    it stops are counted; where none is left (`trials` 0) there is no control.
     """
 
     start: str
     after: str
-    escapes: Proportion
+    deterministic: bool
+    escapes: int
+    trials: int
+    fraction: Proportion | None
     steps: int
 
 
 class StepControl(NamedTuple):
-    """The first stage from the trivial phase with a smaller step at the same temperature.
+    """The stage '0 -> 1' or '1 -> 2' from its phase with a smaller step at the same temperature.
 
     `ratio` is its mean time over that of the protocol's step, both in time units, with its 95 %
     limits (normal in the logarithm); None when either stage has no escape.
     """
 
+    stage: str
     learning_rate: float
     escapes: int
     trials: int
@@ -257,7 +260,8 @@ class LangevinRecord:
 
     `same_hazard` is the p-value of a log-rank test that the step 1 -> 2 has one hazard, whether
     rank 1 was prepared or reached from the trivial phase. `decades` is log10 of the ratio of the
-    mean time of the step 1 -> 2 and the median time from the random start.
+    mean time of the step 1 -> 2 and the median time from the random start, both in updates of
+    `learning_rate` (a random start takes RANDOM_SLOWER times as many, smaller ones).
     """
 
     name: str
@@ -304,13 +308,14 @@ def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
                     settings.replicas),
         "trivial, first stage": ("trivial", (0,), settings.first_steps, settings.check_every,
                                  settings.extra),
-        "trivial, finer steps": ("trivial", (0,), settings.finer_steps,
-                                 settings.finer * settings.check_every, settings.extra),
+        "finer steps": (("trivial", "rank 1")[settings.anchor], (settings.anchor,),
+                        settings.finer_steps, settings.finer * settings.check_every,
+                        settings.extra),
     }  # fmt: skip
     for name, (start, ranks, steps, check, replicas) in arms.items():
         update = settings.update
         # Large random weights are stiffer than any phase.
-        slower = {"random": RANDOM_SLOWER, "trivial, finer steps": settings.finer}.get(name, 1)
+        slower = {"random": RANDOM_SLOWER, "finer steps": settings.finer}.get(name, 1)
         update = update.model_copy(update={"learning_rate": settings.learning_rate / slower})
         ensemble = Ensemble(
             task=settings.task,
@@ -331,7 +336,8 @@ def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
         if name in ("rank 1", "trivial"):
             short = min(settings.twin_steps, steps)
             quiet = ensemble.noise_off.twin(steps=short, record_at=())
-            jobs[f"{prefix}, {name}, noise off"] = ensemble_job(quiet, **job)
+            # The start is the same for all replicas: without noise one run says it all.
+            jobs[f"{prefix}, {name}, noise off"] = ensemble_job(quiet, seed=job["seed"], replicas=1)
             jobs[f"{prefix}, {name}, cooled"] = Job(
                 cooled, (settings, starts[name], own_seed(seed, settings.name, name, "cooled")),
                 8.0 * settings.replicas * (settings.thermal_steps + settings.twin_steps),
@@ -372,6 +378,7 @@ def read(settings: LangevinSettings, seed: int, results: Mapping[str, Any]) -> L
     extra: Outcome = results[f"{prefix}, trivial, first stage"]
     first = _join(trivial.passages[0], extra.passages[0])
     second = _second_stage(settings, trivial)
+    usual = (first, held.passages[0])[settings.anchor]
     pooled = _join(held.passages[0], second)
     table = (
         ("random", "0 -> 2", _arrival(settings, random), None),
@@ -393,9 +400,7 @@ def read(settings: LangevinSettings, seed: int, results: Mapping[str, Any]) -> L
         theory=theory,
         stages=stages,
         noise_off=noise_off,
-        step_control=_step_control(
-            settings, first, results[f"{prefix}, trivial, finer steps"].passages[0]
-        ),
+        step_control=_step_control(settings, usual, results[f"{prefix}, finer steps"].passages[0]),
         same_hazard=log_rank(held.passages[0], second).p_value,
         verdicts=(
             _verdict(theory[0], stages[2], noise_off),
@@ -413,7 +418,7 @@ def _theory(settings: LangevinSettings, rank: int) -> StageTheory:
     target = settings.threshold(rank) ** (1 / settings.network.depth)
     exists = bool(np.isfinite(out))
     time = mode_first_passage_time(**mode, temperature=temperature, target=target)
-    activated = exists and temperature <= DRIFT_ABOVE * critical and out >= SEVERAL * temperature
+    barrier = exists and temperature <= DRIFT_FROM * critical and out >= SEVERAL * temperature
     bare = {k: v for k, v in mode.items() if k != "rotations"}
     return StageTheory(
         rank=rank,
@@ -425,7 +430,7 @@ def _theory(settings: LangevinSettings, rank: int) -> StageTheory:
         back_over_t=float(back) / temperature if exists else None,
         predicted_time=time if np.isfinite(time) else None,
         predicted_steps=time / settings.learning_rate if np.isfinite(time) else None,
-        label="activated" if activated else "drift",
+        label="barrier" if barrier else "drift",
     )
 
 
@@ -436,6 +441,7 @@ def _step_control(settings: LangevinSettings, usual: EscapeTimes, fine: EscapeTi
         spread = np.exp(1.96 * np.sqrt(1 / fine.events + 1 / usual.events))
         low, high = ratio / spread, ratio * spread
     return StepControl(
+        f"{settings.anchor} -> {settings.anchor + 1}",
         settings.learning_rate / settings.finer,
         fine.events,
         len(fine.status),
@@ -557,13 +563,19 @@ def _noise_off(settings: LangevinSettings, results: Mapping[str, Any]) -> tuple[
             NoiseOff(
                 start=start,
                 after="no noise at all",
-                escapes=escape_probability(rest.events, rest.status.size),
+                deterministic=True,
+                escapes=rest.events,
+                trials=rest.status.size,
+                fraction=None,
                 steps=min(settings.twin_steps, int(rest.steps.max())),
             ),
             NoiseOff(
                 start=start,
                 after=f"{settings.thermal_steps} updates with noise",
-                escapes=escape_probability(cool.escaped, cool.trapped),
+                deterministic=False,
+                escapes=cool.escaped,
+                trials=cool.trapped,
+                fraction=escape_probability(*cool) if cool.trapped else None,
                 steps=settings.twin_steps,
             ),
         ]
@@ -571,12 +583,16 @@ def _noise_off(settings: LangevinSettings, results: Mapping[str, Any]) -> tuple[
 
 
 def _verdict(theory: StageTheory, stage: StageRecord, noise_off: tuple[NoiseOff, ...]) -> str:
-    """'noise_activated' needs all: the window, silence without noise, and memorylessness."""
-    start = "trivial" if theory.rank == 0 else "rank 1"
-    quiet = all(row.escapes.events == 0 for row in noise_off if row.start == start)
-    if not quiet:
+    """'noise_activated' needs all: the window, silence without noise, and memorylessness.
+
+    The control is the one whose noise stopped after a while; without replicas left in it nothing
+    can be told.
+    """
+    rows = [row for row in noise_off if row.start == ("rank 1" if theory.rank else "trivial")]
+    if any(row.escapes for row in rows):
         return "noise_free_drift"
-    if stage.escapes == 0:
+    controlled = any(row.trials and not row.deterministic for row in rows)
+    if stage.escapes == 0 or not controlled:
         return "cannot_tell"
     if theory.label == "drift" or stage.memoryless.verdict == "rejected":
         return "noise_drift"

@@ -68,7 +68,7 @@ class MinibatchSettings(Settings):
     residual: NonNegativeFloat = 1e-9
     rung_steps: PositiveInt = 200
     datasets: PositiveInt = 20
-    trajectories: PositiveInt = 210
+    trajectories: PositiveInt = 231
     persistence: PositiveInt = 3
     arms: tuple[Arm, ...] = Field(min_length=1)
 
@@ -144,7 +144,10 @@ class EscapeCount:
 class ArmRecord:
     """One start at one weight decay, with noise and without.
 
-    `by_strength`: the next strength stays above its saddle. `by_test_error`: the paper's rule,
+    `by_strength`: the next strength stays above its saddle. `eligible`: the same, only of
+    trajectories on data sets that can hold the next rank at this weight decay (the spinodal of the
+    next mode, from the empirical moments, lies above it; None: no data set can): the others have
+    no phase to escape to and say nothing of escape. `by_test_error`: the paper's rule,
     test error below the midpoint between the error of the plateau and of the network that has
     every feature this data set can hold. `literal_escapes` takes the first and the last test
     error seen as plateau and final value, as one reads it off a curve. `next_strength_start`,
@@ -168,6 +171,7 @@ class ArmRecord:
     prepared_at_median: float
     prepared_at_high: float
     by_strength: EscapeCount
+    eligible: EscapeCount | None
     by_test_error: EscapeCount
     literal_escapes: int
     noise_off: EscapeCount
@@ -186,6 +190,21 @@ class ArmRecord:
     curve_high: tuple[float, ...]
     plateau_error: float
     final_error: float
+
+    @property
+    def eligible_escapes(self) -> int:
+        """Escapes on data sets that can hold the next rank."""
+        return self.eligible.escapes if self.eligible else 0
+
+    @property
+    def eligible_trials(self) -> int:
+        """Trajectories on data sets that can hold the next rank."""
+        return self.eligible.trials if self.eligible else 0
+
+    @property
+    def eligible_datasets(self) -> int:
+        """Data sets that can hold the next rank."""
+        return self.eligible.datasets.trials if self.eligible else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +314,7 @@ def read(
         steps_per_epoch=settings.steps_per_epoch,
         epoch_time=settings.epoch_time,
         arms=tuple(
-            _arm(settings, arm, data, results, saddles[decays.index(arm.weight_decay)])
+            _arm(settings, arm, data, results, saddles[decays.index(arm.weight_decay)], limits)
             for arm in settings.arms
         ),
     )
@@ -364,6 +383,7 @@ def _arm(
     data: list[Data],
     results: Mapping[str, Any],
     saddles: NDArray[np.float64],
+    limits: list[NDArray[np.float64]],
 ) -> ArmRecord:
     noisy: Outcome = results[arm.name]
     quiet: Outcome = results[f"{arm.name}, noise off"]
@@ -375,6 +395,7 @@ def _arm(
     mode = RANK.get(arm.start, 1)
     strength = _by_strength(settings, noisy, mode, saddles[mode], dataset)
     twin = _by_strength(settings, quiet, mode, saddles[mode], dataset)
+    able = np.array([limit[mode] > arm.weight_decay for limit in limits])[dataset]
     next_strength = noisy.recorded_strengths[:, :, mode]
     within = strength.escaped & (strength.steps <= arm.twin_epochs * settings.steps_per_epoch)
     shown = _thinned(len(noisy.recorded_steps))
@@ -395,6 +416,7 @@ def _arm(
         prepared_at_median=float(np.median(noisy.prepared_at)),
         prepared_at_high=float(noisy.prepared_at.max()),
         by_strength=count(strength, settings.epoch_time),
+        eligible=count(strength.select(able), settings.epoch_time) if able.any() else None,
         by_test_error=_by_error(settings, noisy, plateau, final, dataset),
         literal_escapes=int(literal.passed.sum()),
         noise_off=count(twin, settings.epoch_time),

@@ -52,11 +52,12 @@ class Rung:
     """All data sets at one residual, with minibatch noise and with the noise off.
 
     A checkpoint has escaped when its next strength ends above the saddle of the population;
-    the time is that of half the rise. `predicted` is the median over data sets of the noise-free
-    plateau from the residual, in epochs, for the population's signal; None: below `separatrix`
-    (as a strength), never. `disagree` counts data sets on which noise decided: escaped with it
-    and not without, or the other way round. `delay_ratio` is the median of (time with noise) /
-    (time without) where both escaped.
+    the time is that of half the rise. `missing_end` is the largest next strength at the end among
+    those that have not escaped, with noise or without (None: all have). `predicted` is the median
+    over data sets of the noise-free plateau from the residual, in epochs, for the population's
+    signal; None: below `separatrix` (as a strength), never. `disagree` counts data sets
+    on which noise decided: escaped with it and not without, or the other way round. `delay_ratio`
+    is the median of (time with noise) / (time without) where both escaped.
     """
 
     weight_decay: float
@@ -72,6 +73,7 @@ class Rung:
     epochs_all_noise_off: Quantile
     delay_ratio: float | None
     predicted_epochs: float | None
+    missing_end: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -251,6 +253,12 @@ def _rung(
         climbed.noise_off[mine][:, :, -1], climbed.dataset[mine], weight_decay,
         len(traps.signals) - 1, traps,
     )  # fmt: skip
+    left = np.concatenate(
+        [
+            series[mine][~times.escaped, -1, rank]
+            for series, times in ((climbed.with_noise, noisy), (climbed.noise_off, quiet))
+        ]
+    )
     both = noisy.escaped & quiet.escaped & (quiet.steps > 0)
     amplitude = np.maximum(start, 1e-300) ** (1 / depth)
     due = plateau_time(amplitude=amplitude, depth=depth, signal=signal, weight_decay=weight_decay)
@@ -269,6 +277,7 @@ def _rung(
         epochs_all_noise_off=kaplan_meier(full).median,
         delay_ratio=float(np.median(noisy.steps[both] / quiet.steps[both])) if both.any() else None,
         predicted_epochs=expected if np.isfinite(expected) else None,
+        missing_end=max(left.tolist(), default=None),
     )
 
 

@@ -71,7 +71,7 @@ def preset(effort: str) -> TrappingSettings:
                 noisy_replicas=128, noisy_epochs=60_000,
             ),
         )  # fmt: skip
-    arms = _arms(random=200, rank_one=5600, trivial=1150, caption=200, twin=400)
+    arms = _arms(random=200, rank_one=5510, trivial=1150, caption=200, twin=400)
     return TrappingSettings(
         minibatch=MinibatchSettings(arms=arms),
         langevin=_close_signals(1.0),
@@ -144,6 +144,8 @@ def _paper_signals(more: float) -> LangevinSettings:
         rank_one_steps=round(32_000 * more),
         trivial_steps=round(25_000 * more),
         first_steps=round(5000 * more),
+        finer=2,
+        finer_steps=round(26_000 * more),
         second_window=round(23_000 * more),
         keep_paths=False,
     )

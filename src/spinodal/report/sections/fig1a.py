@@ -11,8 +11,15 @@ from spinodal.plots.trapping import (
     draw_residuals,
     draw_survival,
 )
+from spinodal.protocols.activation import DRIFT_FROM, SEVERAL
 from spinodal.protocols.charity import CharityRow
-from spinodal.protocols.langevin_stages import LangevinRecord, StageRecord
+from spinodal.protocols.langevin_stages import (
+    RANDOM_SLOWER,
+    LangevinRecord,
+    NoiseOff,
+    StageRecord,
+    StageTheory,
+)
 from spinodal.protocols.minibatch_traps import ArmRecord, EscapeCount
 from spinodal.protocols.residual_ladder import Rung
 from spinodal.protocols.trapping import Record
@@ -28,6 +35,10 @@ from spinodal.report.section import (
 )
 from spinodal.statistics.proportion import Proportion
 from spinodal.statistics.survival import Quantile
+from spinodal.statistics.waiting_times import LEAST_EVENTS
+
+FACTOR = 3.0
+"""A time within this factor of the stated one counts as reproduced, in every row alike."""
 
 
 def section(record: Record) -> Section:
@@ -92,21 +103,46 @@ def _answer(record: Record) -> str:
         record.minibatch.arm(start, decay) for start in ("random", "rank 1", "trivial")
     )
     second = record.langevin_paper.stage("both", "1 -> 2")
-    quiet = sum(row.escapes.events for row in record.langevin_paper.noise_off)
+    cooled = [row for row in record.langevin_paper.noise_off if not row.deterministic]
     return (
         f"The traps exist, but minibatch noise does not free a network from them: "
-        f"{_of(one.by_strength)} trajectories on {one.datasets} data sets left the rank-1 trap in "
-        f"{shown(one.epochs)} epochs, and {_of(none.by_strength)} the trivial one in "
-        f"{shown(none.epochs)}, when {shown(none.exactly_zero)} of {shown(none.trajectories)} had "
+        f"{_eligible(one)} trajectories on the {one.eligible_datasets} data sets that can hold "
+        f"rank 2 left the rank-1 trap in {shown(one.epochs)} epochs ({_of(one.by_strength)} on all "
+        f"{one.datasets}), and {_eligible(none)} the trivial one in {shown(none.epochs)}, when "
+        f"{shown(none.exactly_zero)} of {shown(none.trajectories)} had "
         "only zero weights left, which no batch can change; with noise or without, the outcome "
         "was the same in "
         f"{shown(one.same_as_noise_off + none.same_as_noise_off)} of "
-        f"{shown(one.trajectories + none.trajectories)} pairs. The random start does learn "
+        f"{shown(one.trajectories + none.trajectories)} pairs, watched for "
+        f"{shown(one.twin_epochs)} epochs without noise. {_caption_decay(record)}The random start "
+        "does learn "
         f"within {_epochs(random.settled_epochs)} epochs. Isotropic noise gives staged escape: "
         f"{shown(second.escapes)} of {shown(second.trials)} replicas went from rank 1 to 2, "
-        f"{shown(quiet)} when it was off. "
+        f"{shown(sum(row.escapes for row in cooled))} of "
+        f"{shown(sum(row.trials for row in cooled))} "
+        "still trapped when it was switched off left later. "
         f"{shown(record.charity.met_all)} of {len(record.charity.rows)} settings tried give all "
         "the stated times."
+    )
+
+
+def _eligible(arm: ArmRecord) -> str:
+    """Escapes of the trajectories that have a phase to escape to."""
+    return f"{shown(arm.eligible_escapes)} of {shown(arm.eligible_trials)}"
+
+
+def _caption_decay(record: Record) -> str:
+    """The other weight decay was watched for less; what excludes escape there."""
+    if len(record.minibatch.weight_decays) < 2:
+        return ""
+    decay = record.minibatch.weight_decays[-1]
+    one, none = (record.minibatch.arm(s, decay) for s in ("rank 1", "trivial"))
+    seen = max(one.next_strength_end, none.next_strength_end)
+    began = max(one.next_strength_start, none.next_strength_start)
+    return (
+        f"At weight decay {decay:g} the traps were watched for {shown(one.epochs)} epochs only "
+        f"({_eligible(one)} and {_eligible(none)} left): what counts there is that the missing "
+        f"strength fell from {shown(began, 1)} to {shown(seen, 1)}. "
     )
 
 
@@ -117,7 +153,7 @@ def _stated(record: Record) -> tuple[Stated, ...]:
     )
     value = random.settled_epochs.value
     ten, long, first, second = charity.stated_epochs[:4]
-    near = value is not None and ten / 3 <= value <= ten * 3
+    near = value is not None and ten / FACTOR <= value <= ten * FACTOR
     return (
         Stated(
             what="random start: epochs until learned",
@@ -142,13 +178,13 @@ def _stated(record: Record) -> tuple[Stated, ...]:
 
 
 def _trap_stated(what: str, stated: str, arm: ArmRecord, epochs: float) -> Stated:
-    median = arm.by_strength.median_epochs.value
+    median = arm.eligible.median_epochs.value if arm.eligible else None
     return Stated(
         what=what,
         stated=stated,
-        found=f"{_of(arm.by_strength)} escaped in {shown(arm.epochs)} epochs",
+        found=f"{_eligible(arm)} left in {shown(arm.epochs)} epochs",
         verdict="reproduces"
-        if median is not None and epochs / 2 <= median <= 2 * epochs
+        if median is not None and epochs / FACTOR <= median <= FACTOR * epochs
         else "not reproduced as described",
     )
 
@@ -181,7 +217,7 @@ def _described(record: Record) -> str:
 def _curves(record: Record, decay: float) -> Figure:
     arms = [a for a in record.minibatch.arms if a.weight_decay == decay]
     ends = "; ".join(
-        f"{a.start} start: {_of(a.by_strength)} gained a feature in {shown(a.epochs)} epochs"
+        f"{a.start} start: {_eligible(a)} gained a feature in {shown(a.epochs)} epochs"
         for a in arms
     )
     return Figure(
@@ -189,7 +225,7 @@ def _curves(record: Record, decay: float) -> Figure:
         size=(4.9, 3.7),
         caption=f"Weight decay {decay:g}: mean test error of {shown(arms[0].trajectories)} runs "
         "per start and the band of 80 % of them. Curves end (mark) where watching ended. "
-        f"{ends}.",
+        f"Counts, on data sets that can hold the next rank: {ends}.",
         alt=f"At weight decay {decay:g} the random start falls to the learned error within "
         f"epochs; the traps stay flat. {ends}.",
         draw=lambda canvas: draw_error_curves(
@@ -210,25 +246,43 @@ def _arms(record: Record) -> Table:
         name="fig1a_escapes",
         caption="Minibatch SGD: escapes of every start, and of its noise-off twin.",
         columns=(
-            "start", "weight decay", "epochs", "escaped (strength)", "escaped (test error)",
-            "rate per epoch below", "data sets with an escape", "fraction of data sets below",
-            "noise off", "same as noise-off", "largest missing strength at the end",
+            "start", "weight decay", "epochs", "escaped, of those that can",
+            "fraction below", "rate per epoch below", "data sets with an escape, of those that can",
+            "fraction of data sets below", "escaped, of all (strength)",
+            "escaped, of all (test error)", "noise off", "same as noise-off",
+            "largest missing strength at the end",
         ),
         rows=tuple(
             (
-                a.start, a.weight_decay, a.epochs, _of(a.by_strength), _of(a.by_test_error),
-                a.by_strength.rate_per_epoch_high, _of(a.by_strength.datasets),
-                a.by_strength.datasets.high,
+                a.start, a.weight_decay, a.epochs, _eligible(a), *_bounds(a),
+                _of(a.by_strength), _of(a.by_test_error),
                 f"{_of(a.noise_off)} in {shown(a.twin_epochs)} epochs",
                 a.same_as_noise_off, a.next_strength_end,
             )
             for a in record.minibatch.arms
         ),
         digits=3,
-        note="Limits at 95 %, one-sided where nothing (or everything) escaped. A random start is "
+        note="A trajectory can escape if its data set can hold the next rank: the spinodal of the "
+        "next mode, from its empirical moments, lies above the weight decay. Limits at 95 %, from "
+        "these, one-sided; none where something escaped. "
+        "A random start is "
         "counted when it is above the saddle after its first update: it is never trapped. Its "
         "twin shares data and initial weights.",
     )  # fmt: skip
+
+
+def _bounds(arm: ArmRecord) -> tuple[float | str | None, ...]:
+    """Upper bounds of trajectories, rate and data sets; None for what was never trapped."""
+    count = arm.eligible
+    if count is None:
+        return None, None, None, None
+    above = None if count.escapes else count
+    return (
+        above and above.fraction.high,
+        above and above.rate_per_epoch_high,
+        _of(count.datasets),
+        above and above.datasets.high,
+    )
 
 
 def _absorbed(record: Record) -> str:
@@ -245,7 +299,8 @@ def _absorbed(record: Record) -> str:
         f"make any weight matrix grow, so no horizon would free them, and "
         f"{shown(none.exactly_zero)} were exactly zero at the end. At weight decay {decay:g}, "
         f"{lost} of {one.datasets} data sets cannot hold rank 2 at all, because their second "
-        "spinodal lies below it."
+        "spinodal lies below it: they are left out of the counts of what can escape. "
+        f"{_caption_decay(record)}"
     )
 
 
@@ -348,15 +403,17 @@ def _langevin_in_words(record: Record) -> str:
         f"Population gradient plus isotropic noise at width {close.width}. {_both(close)} "
         f"{_both(paper)} Predictions are exact first-passage times in the one-dimensional free "
         "energy of a mode, without adjustable numbers; the other directions change the "
-        "prefactor, at this width by several times. Steps whose temperature exceeds 0.7 "
-        "of the thermal spinodal, or whose barrier is below 3 T, are called drift, and a step "
-        "is called noise-activated only if it is silent without noise and its waiting times "
-        "pass the test of memorylessness."
+        "prefactor, at this width by several times. Steps whose temperature exceeds "
+        f"{DRIFT_FROM:g} of the thermal spinodal, or whose barrier is below {SEVERAL:g} T, are "
+        "called drift, the others steps over a several-T barrier; that is theory and no verdict. A "
+        "step is called noise-activated only if it has such a barrier, if replicas still trapped "
+        "when the noise is switched off stay trapped, and if its waiting times pass the test of "
+        "memorylessness."
     )
 
 
 def _both(part: LangevinRecord) -> str:
-    signals = " and ".join(shown(s) for s in part.signals)
+    signals = _signals(part)
     steps = []
     for step, verdict in zip(part.theory, part.verdicts, strict=True):
         stage = part.stage("both" if step.rank else "trivial", f"{step.rank} -> {step.rank + 1}")
@@ -365,28 +422,57 @@ def _both(part: LangevinRecord) -> str:
             if step.barrier_over_t is None
             else f"a free-energy barrier of {shown(step.barrier_over_t, 2)} T"
         )
+        words = _verdict(verdict, step, stage, part)
         steps.append(
             f"step {stage.stage} at {shown(step.fraction, 2)} of its thermal spinodal with "
-            f"{height} ({step.label}): {shown(stage.escapes)} of {shown(stage.trials)} escaped, "
-            f"mean {_mean(stage)} updates, {_verdict(verdict)}"
+            f"{height} ({LABELS[step.label]}): {shown(stage.escapes)} of {shown(stage.trials)} "
+            "escaped, "
+            f"mean {_mean(stage)} updates, {words}"
         )
     text = "; ".join(steps)
     random = part.stage("random", "0 -> 2")
     return (
         f"Signals {signals}, weight decay {part.weight_decay:g}, T = {shown(part.temperature, 3)}: "
-        f"a random start has settled at rank 2 after {_epochs(random.median_steps)} updates; "
-        f"{text}."
+        f"a random start has settled at rank 2 after {_epochs(random.median_steps)} updates "
+        f"(of the learning rate of the traps; its own steps are {RANDOM_SLOWER} times smaller); "
+        f"{text}.{_decades(part)}"
     )
 
 
-def _verdict(verdict: str) -> str:
-    words = {
-        "noise_activated": "noise-activated",
-        "noise_drift": "drift by noise",
-        "cannot_tell": "too few events to test memorylessness",
-        "noise_free_drift": "escapes without noise too",
-    }
-    return words[verdict]
+def _decades(part: LangevinRecord) -> str:
+    if part.decades is None:
+        return ""
+    return (
+        f" From the random start's median to the mean of the step 1 -> 2 the times span "
+        f"{shown(part.decades, 2)} decades."
+    )
+
+
+LABELS = {"barrier": "several-T barrier", "drift": "drift"}
+"""How the page names the regimes of theory."""
+
+
+def _verdict(verdict: str, step: StageTheory, stage: StageRecord, part: LangevinRecord) -> str:
+    """In words, with the barrier it speaks of or the reason why it cannot tell."""
+    if verdict == "noise_activated":
+        return f"noise-activated over {shown(step.barrier_over_t, 2)} T"
+    if verdict != "cannot_tell":
+        return {
+            "noise_drift": "drift by noise",
+            "noise_free_drift": "escapes without noise too",
+        }[verdict]
+    start = "rank 1" if step.rank else "trivial"
+    rows = [n for n in part.noise_off if n.start == start and not n.deterministic]
+    if not any(n.trials for n in rows):
+        return (
+            "cannot tell what it would do without noise: no replica was still trapped when the "
+            "noise was switched off"
+        )
+    return (
+        f"cannot tell whether it is activated: {shown(stage.memoryless.events)} events are too few "
+        f"to test memorylessness ({LEAST_EVENTS} are needed; `--effort paper` has four times the "
+        "replicas and watches four times as long)"
+    )
 
 
 def _mean(stage: StageRecord) -> str:
@@ -406,7 +492,7 @@ def _survival(part: LangevinRecord, name: str) -> Figure:
         ("trivial", "1 -> 2"),
     )
     stages = [part.stage(*one) for one in wanted]
-    signals = " and ".join(shown(s) for s in part.signals)
+    signals = _signals(part)
     ends = "; ".join(f"{s.start}, {s.stage}: {s.escapes} of {s.trials}" for s in stages)
     return Figure(
         name=f"fig1a_langevin_{name}",
@@ -439,12 +525,13 @@ def _theory(record: Record) -> Table:
             (
                 p.signals, f"{t.rank} -> {t.rank + 1}", p.temperature, t.thermal_spinodal,
                 t.fraction, t.energy_barrier_over_t, t.barrier_over_t, t.back_over_t,
-                t.predicted_steps, t.label,
+                t.predicted_steps, LABELS[t.label],
             )
             for p in (record.langevin, record.langevin_paper)
             for t in p.theory
         ),
         digits=3,
+        note="The label says where theory puts the temperature; it is no verdict on the escapes.",
     )  # fmt: skip
 
 
@@ -469,18 +556,25 @@ def _stages(record: Record) -> Table:
         note="Mean: exposure over events, 95 % likelihood-ratio limits. 'both': rank-1 starts and "
         "trivial starts after their first stage together; the log-rank test that they share one "
         f"hazard gives p = {shown(record.langevin.same_hazard, 2)} and "
-        f"{shown(record.langevin_paper.same_hazard, 2)}. Memorylessness is untested below 100 "
-        f"events. {_step_control(record.langevin)}",
+        f"{shown(record.langevin_paper.same_hazard, 2)}. Memorylessness is untested below "
+        f"{LEAST_EVENTS} events. Updates of random starts are counted in those of the traps, "
+        f"{RANDOM_SLOWER} times larger. {_step_control(record.langevin)} "
+        f"{_step_control(record.langevin_paper)}",
     )  # fmt: skip
+
+
+def _signals(part: LangevinRecord) -> str:
+    return " and ".join(shown(s) for s in part.signals)
 
 
 def _step_control(part: LangevinRecord) -> str:
     control = part.step_control
     if control.ratio is None:
-        return ""
+        return f"Finite steps, signals {_signals(part)}: too few escapes to compare."
     return (
-        f"Finite steps: with a learning rate of {shown(control.learning_rate)} instead of "
-        f"{shown(part.learning_rate)} the first stage takes {shown(control.ratio, 2)} "
+        f"Finite steps, signals {_signals(part)}: with a learning rate of "
+        f"{shown(control.learning_rate)} instead of "
+        f"{shown(part.learning_rate)} the stage {control.stage} takes {shown(control.ratio, 2)} "
         f"[{shown(control.ratio_low, 2)}, {shown(control.ratio_high, 2)}] times as long "
         f"({control.escapes} of {control.trials} escaped)."
     )
@@ -492,13 +586,24 @@ def _noise_off(record: Record) -> Table:
         caption="The same starts with the noise off, at once or after it has spread the weights.",
         columns=("signals", "start", "after", "escaped", "fraction below", "updates watched"),
         rows=tuple(
-            (p.signals, n.start, n.after, _of(n.escapes), n.escapes.high, n.steps)
+            (p.signals, n.start, n.after, _silent(n), n.fraction and n.fraction.high, n.steps)
             for p in (record.langevin, record.langevin_paper)
             for n in p.noise_off
         ),
         digits=3,
-        note="Only replicas that were still trapped when the noise was switched off are counted.",
+        note="Without any noise all replicas are the same run: it is one, and no sample. The "
+        "controls are the replicas that noise had spread and that were still trapped when it was "
+        "switched off; only they are counted.",
     )
+
+
+def _silent(row: NoiseOff) -> str:
+    """One run, a count, or nothing left to count."""
+    if row.deterministic:
+        return f"one deterministic run, {'escapes' if row.escapes else 'stays'}"
+    if not row.trials:
+        return "none left to test"
+    return f"{shown(row.escapes)} of {shown(row.trials)}"
 
 
 def _basins_in_words(record: Record) -> str:
@@ -588,7 +693,29 @@ def _charity_in_words(record: Record) -> str:
         f"{shown(charity.met_all)} of {len(charity.rows)} settings give all "
         f"{len(charity.stated)} times. Closest comes: {charity.best}, with {charity.best_met}; of "
         f"the four times of figure 1a no setting gives more than {charity.most_of_figure_1a}. "
-        f"{_sparse_in_words(record)}"
+        f"{_sparse_in_words(record)} {_watched_in_words(record)}"
+    )
+
+
+def _watched_in_words(record: Record) -> str:
+    """Why settings that were watched for less than the stated times are excluded all the same."""
+    charity = record.charity
+    rows = [r for r in charity.rows if not r.watched_enough]
+    if not rows:
+        return ""
+    most = max((r.missing_end / r.separatrix for r in rows if r.missing_end is not None), default=0)
+    excluded = (
+        "their missing strength ended at most at "
+        f"{shown(most, 1)} of the separatrix, below which it decays and the noise of a batch with "
+        "it, so that longer watching would only see it fall"
+        if most < 1
+        else "their missing strength ended up to "
+        f"{shown(most, 2)} times the separatrix, so that they remain open"
+    )
+    return (
+        f"{len(rows)} of the settings were not watched for the stated times (biases and single "
+        "precision least), and are not excluded by watching alone: in the runs that had not "
+        f"escaped {excluded}."
     )
 
 
@@ -663,16 +790,20 @@ def _charity(record: Record) -> Table:
         columns=(
             "setting", "weight decay", "residual", "T",
             *(f"{n} ({e:g})" for n, e in zip(charity.stated, charity.stated_epochs, strict=True)),
-            "met",
+            "met", "by watching alone", "largest missing strength at the end", "separatrix",
         ),
         rows=tuple(
             (
                 r.setting, r.weight_decay, r.residual, r.temperature or None,
                 *(_epochs(q) for q in r.epochs), f"{r.met_count} of {len(r.met)}",
+                "watched long enough" if r.watched_enough else "not excluded by watching alone",
+                r.missing_end, r.separatrix,
             )
             for r in charity.rows
         ),
         digits=3,
-        note="> n: half had not escaped after n epochs; noise-free runs below the separatrix are "
-        "at rest by then, so longer watching would change nothing. Stated times in brackets.",
+        note="> n: half had not escaped after n epochs. Where n is less than the stated time "
+        "watching alone excludes nothing: the argument is the missing strength at the end, of the "
+        "runs from either trap that had not escaped, far below the separatrix (the smaller one of "
+        "the two traps), where it only decays. Stated times in brackets.",
     )  # fmt: skip
