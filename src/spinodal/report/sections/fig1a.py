@@ -217,7 +217,7 @@ def _described(record: Record) -> str:
 def _curves(record: Record, decay: float) -> Figure:
     arms = [a for a in record.minibatch.arms if a.weight_decay == decay]
     ends = "; ".join(
-        f"{a.start} start: {_eligible(a)} gained a feature in {shown(a.epochs)} epochs"
+        f"{a.start} start: {_eligible(a)} gained a feature in {shown(a.epochs)} epochs{_dead(a)}"
         for a in arms
     )
     return Figure(
@@ -239,6 +239,13 @@ def _curves(record: Record, decay: float) -> Figure:
             ax=canvas.subplots(),
         ).legend(loc="lower center", bbox_to_anchor=(0.45, 1.0), ncols=3, fontsize=8),
     )
+
+
+def _dead(arm: ArmRecord) -> str:
+    """What is left of the missing feature of a trap: this decides, not how long was watched."""
+    if arm.start == "random" or arm.eligible_escapes:
+        return ""
+    return f" (missing strength at most {shown(arm.next_strength_end, 1)} at the end)"
 
 
 def _arms(record: Record) -> Table:
@@ -742,7 +749,8 @@ def _search(record: Record) -> Figure:
         size=(6.4, 4.8),
         caption="Measured over stated times, for the two weight decays. Filled marks meet the "
         f"stated time within a factor of {charity.factor:g} (shaded); open ones do not. Limits "
-        "are met on one side of the strip too. Crosses: never within the horizon.",
+        "are met on one side of the strip too. Crosses: never within the horizon, which most rows "
+        "have shorter than stated; the table gives what excludes them.",
         alt="No row has all five marks in the shaded strip. "
         f"Closest: {charity.best} with {charity.best_met}.",
         draw=lambda canvas: _draw_search(record, canvas),
