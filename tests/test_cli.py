@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from report import placeholders
 
 from spinodal.cli import main
-from spinodal.cli.commands import _cell
+from spinodal.cli.atlas_table import _MEANING, _cell
 from spinodal.report.progress import Lines
 
 TESTS = Path(__file__).parent
@@ -145,6 +145,68 @@ def test_the_table_for_people_fits_the_terminal_and_cuts_no_number(capsys, monke
     assert "…" not in table
     assert "0.0925452" in table
     assert _cell(0.09254518033414291) == "0.0925452"
+
+
+def told(capsys: pytest.CaptureFixture[str], *tokens: str) -> tuple[dict[str, list[str]], str]:
+    """The words in each row of the table, and everything printed."""
+    assert main(tokens) == 0
+    text = capsys.readouterr().out
+    rows = [line.split("  ") for line in text.splitlines() if "  " in line]
+    return {row[0]: [word.strip() for word in row[1:] if word.strip()] for row in rows}, text
+
+
+@pytest.mark.parametrize(
+    ("change", "row", "words"),
+    [
+        (["--width", "10", "--weight-decay", "0.5"], "saddle", ["none"]),
+        (["--width", "10", "--weight-decay", "0.5"], "thermal spinodal", ["none"]),
+        (["--width", "10", "--weight-decay", "0.2"], "first passage time out", ["drift"]),
+        (["--width", "1", "--weight-decay", "0.2"], "thermal spinodal", ["infinite"]),
+        (
+            ["--width", "10", "--weight-decay", "0.2", "--temperature", "1e-9"],
+            "first passage time out",
+            ["> 1e300"],
+        ),
+        (
+            ["--width", "1", "--weight-decay", "0.2", "--signals", "0.9", "0.8"],
+            "free energy barrier out",
+            ["0.00500081", "no room"],
+        ),
+    ],
+)
+def test_the_table_says_why_a_number_is_missing(capsys, monkeypatch, change, row, words):
+    monkeypatch.setenv("COLUMNS", "100")
+    given_ = {"--signals": ["0.9"], "--temperature": ["3e-4"]}
+    tokens = [
+        word
+        for option, values in given_.items()
+        if option not in change
+        for word in (option, *values)
+    ]
+    table, text = told(capsys, "atlas", "--depth", "3", *tokens, *change)
+    assert table[row] == words
+    assert f"{words[-1]}: {_MEANING[words[-1]]}." in text.replace("\n", " ")
+    assert "-" not in table[row]
+
+
+def test_the_notes_below_the_table_say_what_the_network_is_taken_to_be(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    _, text = told(capsys, *ATLAS, "--signals", "1.5", "0.8")
+    assert "Each column counts the stronger signals as learned." in text
+    assert "A signal above 1 cannot occur in data with outputs of unit variance" in text
+    _, text = told(capsys, *ATLAS, "--signals", "0.8")
+    assert "stronger signals" not in text
+    assert "cannot occur" not in text
+
+
+@pytest.mark.parametrize("temperature", ["1e-100", "1e-220", "1e-300"])
+def test_at_vanishing_temperature_the_barriers_are_those_of_the_loss(capsys, temperature):
+    (mode,) = document(capsys, *ATLAS, "--signals", "0.8", "--temperature", temperature, "--json")[
+        "modes"
+    ]
+    assert mode["free_energy_barrier_out"] == pytest.approx(mode["barrier_out"], rel=1e-12)
+    assert mode["free_energy_barrier_back"] == pytest.approx(mode["barrier_back"], rel=1e-12)
+    assert mode["first_passage_time_out"] is None
 
 
 # Bad input

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.table import Table
-
 from spinodal.cli.printing import Printer
 from spinodal.errors import InputError
 
@@ -64,7 +62,8 @@ def atlas(
     as_json: bool,
 ) -> None:
     """Print the modes and phases of a network."""
-    from spinodal.protocols.atlas import CONVENTION, AtlasSettings
+    from spinodal.cli.atlas_table import print_atlas
+    from spinodal.protocols.atlas import AtlasSettings
     from spinodal.protocols.atlas import atlas as compute
 
     settings = AtlasSettings(
@@ -74,45 +73,10 @@ def atlas(
         weight_decay=weight_decay,
         temperature=temperature,
     )
-    found = compute(settings).as_dict()
+    found = compute(settings)
     if as_json:
-        return _print_json(found)
-    console = Printer()
-    # Names take 25 columns and a number 13; as many modes stand side by side as there is room.
-    beside = max(1, (console.width - 25) // 13)
-    for start in range(0, len(found["modes"]), beside):
-        console.print(_sideways(found["modes"][start : start + beside]))
-    console.print(_upright(found["phases"]))
-    console.print(CONVENTION, style="dim", markup=False)
-    return None
-
-
-def _sideways(rows: Sequence[dict[str, Any]]) -> Table:
-    """One column for each row, one line for each key."""
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column()
-    for _ in rows:
-        table.add_column(justify="right")
-    for key in rows[0]:
-        table.add_row(key.replace("_", " "), *(_cell(row[key]) for row in rows))
-    return table
-
-
-def _upright(rows: Sequence[dict[str, Any]]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for key in rows[0]:
-        table.add_column(key.replace("_", " "), justify="right")
-    for row in rows:
-        table.add_row(*(_cell(value) for value in row.values()))
-    return table
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return "-"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value) if isinstance(value, int) else f"{value:.6g}"
+        return _print_json(found.as_dict())
+    return print_atlas(found)
 
 
 def _print_json(document: Any) -> None:

@@ -146,6 +146,9 @@ def _thermal(settings: AtlasSettings, signal: float, at: dict[str, Any]) -> dict
         return {"thermal_spinodal": limit}
     heated = {**at, "rotations": rotations, "temperature": settings.temperature}
     out, back = map(_number, free_energy.free_energy_barriers(**heated))
+    if out is None and (limit is None or settings.temperature < limit):
+        # So cold that the well's strength is no float: nothing of the heat is left in the barrier.
+        out = _number(modes.barrier_out(**at))
     # Beyond this height the time is no floating-point number: about exp(out / T).
     finite = out is not None and out < _HIGHEST * settings.temperature
     time = _number(free_energy.mode_first_passage_time(**heated)) if finite else None
