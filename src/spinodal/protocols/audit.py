@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from spinodal.errors import InputError
 from spinodal.protocols.audit_rows import (
+    barriers,
     fits,
     formulas,
     landscape,
@@ -22,6 +23,7 @@ from spinodal.protocols.audit_rows import (
     predictions,
     prefactor,
     scope,
+    shuffling,
     sparse,
     transitions,
     trapping,
@@ -51,7 +53,9 @@ ROWS: dict[str, Row] = {
     for subject in (
         formulas,
         landscape,
+        barriers,
         noise,
+        shuffling,
         trapping,
         sparse,
         fits,

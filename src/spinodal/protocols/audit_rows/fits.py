@@ -56,7 +56,6 @@ def linear_in_batch_over_rate(bench: Bench) -> Finding:
         "noise proportional to the loss": power * x - np.log(rates),
     }
     lines = {name: linregress(x, law) for name, law in laws.items()}
-    bench.note(linregress, "B/lr", "ln tau of either law")
     squares = {name: float(line.rvalue) ** 2 for name, line in lines.items()}
     level = STATED["row-19"]
     linear = {name: square > level for name, square in squares.items()}
