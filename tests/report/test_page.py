@@ -182,6 +182,19 @@ def test_evidence_may_be_nested_plain_data():
     assert words({"escapes": 0, "of": (200, 10)}) == "escapes: 0; of: 200, 10"
 
 
+def test_names_of_evidence_stay_as_given_and_what_is_empty_is_left_out():
+    given = {"calls": [], "at weight_decay 0.2": 1, "strength_1e-12": None, "note": ""}
+    assert words(given) == "at weight decay 0.2: 1; strength 1e-12: \N{EN DASH}"
+    assert words({"calls": []}) == ""
+
+
+def test_the_header_promises_no_more_than_the_page_holds(page):
+    lead = page[page.index('class="lead"') :]
+    lead = lead[: lead.index("</p>")]
+    assert "every" not in lead.lower()
+    assert "What is still open, or not checked, is named" in lead
+
+
 def test_the_balance_counts_every_verdict():
     def row(verdict: str) -> AuditRow:
         empty = dict.fromkeys(AuditRow.__dataclass_fields__, "")

@@ -112,7 +112,10 @@ def atlas(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status is 0, 2 (wrong input), 3 (damaged file) or 128 + signal."""
+    """Run a command; the exit status is 0, 2 (wrong input), 3 (damaged file) or 128 + signal.
+
+    A reader who hangs up counts as the signal SIGPIPE: 141.
+    """
     tokens = list(sys.argv[1:] if argv is None else argv)
     tokens[:1] = ["--help"] if tokens[:1] == ["help"] else tokens[:1]
     if sys.stderr is None:  # closed by the caller: then nobody wants to be told

@@ -150,9 +150,13 @@ def prose(text: str) -> Markup:
 
 
 def words(value: object) -> str:
-    """Any plain value as text for reading: mappings as "name: value", sequences by commas."""
+    """Any plain value as text for reading: mappings as "name: value", sequences by commas.
+
+    Names are as they were given, with blanks for underscores; what holds nothing is left out.
+    """
     if isinstance(value, Mapping):
-        return "; ".join(f"{name}: {words(item)}" for name, item in value.items())
+        told = [(str(name).replace("_", " "), words(item)) for name, item in value.items()]
+        return "; ".join(f"{name}: {text}" for name, text in told if text)
     if isinstance(value, list | tuple):
         return ", ".join(words(item) for item in value)
     return shown(value, 6)  # type: ignore[arg-type]
