@@ -25,7 +25,7 @@ from spinodal.protocols.residual_ladder import LadderSettings
 from spinodal.protocols.side_by_side import Job, outcomes, own_seed
 from spinodal.protocols.trapping import TrappingSettings
 from spinodal.records import EscapeTimes
-from spinodal.report.sections.fig1a import section
+from spinodal.report.sections.fig1a import _excluded, section
 from spinodal.theory import modes
 from spinodal.theory.plateau import separatrix
 
@@ -324,6 +324,9 @@ def test_what_was_watched_too_shortly_is_said_to_be_excluded_by_its_missing_stre
         if row.setting == "as described, converged":
             assert not row.watched_enough
             assert 0 <= row.missing_end < 0.01 * row.separatrix
+            assert _excluded(row) == "not excluded by watching alone"
+        if row.watched_enough:
+            assert _excluded(row) == "watched long enough"
 
 
 def test_a_finer_step_at_the_same_temperature_is_run_beside_the_stage_of_the_temperature(record):

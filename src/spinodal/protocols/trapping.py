@@ -40,9 +40,9 @@ class TrappingSettings(Settings):
 class Record:
     """Figure 1a.
 
-    `langevin` has nearly equal signals, so that both stages are activated at one temperature;
-    `langevin_paper` the paper's signals, where only the second stage is. `abruptness` compares
-    the arms whose transitions were seen from end to end.
+    `langevin` has nearly equal signals, so that both stages have barriers of several T at one
+    temperature; `langevin_paper` the paper's signals, where only the second stage has.
+    `abruptness` compares the arms whose transitions were seen from end to end.
     """
 
     minibatch: MinibatchRecord
@@ -119,7 +119,7 @@ def run(
 
 
 def _close_signals(more: float) -> LangevinSettings:
-    """Both steps activated; `more` multiplies replicas and horizons."""
+    """Both steps over a barrier of several T; `more` multiplies replicas and horizons."""
     return LangevinSettings(
         replicas=round(64 * more),
         rank_one_replicas=round(64 * more),
