@@ -232,6 +232,8 @@ def test_a_line_tells_laws_apart_only_where_one_of_them_is_none():
     # In a wide network entropy bends the barrier's law; a fast sweep makes both logarithms.
     assert row("row-07").verdict == "cannot be derived"
     assert row("row-07", width=2000).verdict == "wrong"
+    strong = row("row-07", signals=(2.0, 1.5))
+    assert all(slope > 0 for slope in strong.evidence["fitted slopes"])
     assert row("row-07", sweep_learning_rates=(5.0, 10.0, 20.0, 30.0, 50.0)).verdict == "wrong"
 
 

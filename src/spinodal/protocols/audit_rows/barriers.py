@@ -28,7 +28,7 @@ def saddle_position(bench: Bench) -> Finding:
         reason = "The saddle stands where it is stated."
     else:
         reason = (
-            f"The saddle stands at {float(points.saddle):.6f}; a saddle lies below the critical "
+            f"The saddle stands at {float(points.saddle):.5g}; a saddle lies below the critical "
             f"strength {float(bound):.3f} at any beta, and {stated:g} is "
             + (f"{kind} at beta = {fitting:.2f}." if fitting > 0 else "stationary at no beta > 0.")
         )
@@ -63,7 +63,7 @@ def smallest_barrier(bench: Bench) -> Finding:
         reason = "The barrier is the stated one."
     else:
         reason = (
-            f"The barrier is {float(barrier):.6f}, {float(barrier) / stated:.2g} times the stated "
+            f"The barrier is {float(barrier):.5g}, {float(barrier) / stated:.2g} times the stated "
             "value; "
             + (
                 "another feature, the way back or equation (1) taken literally gives that one."

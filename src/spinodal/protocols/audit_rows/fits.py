@@ -9,6 +9,7 @@ from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.protocols.audit_rows.bench import Bench, Row
 from spinodal.protocols.audit_rows.compare import agrees
+from spinodal.protocols.audit_rows.noise import gaussian_task
 from spinodal.protocols.audit_rows.row import Finding
 from spinodal.protocols.audit_rows.stated import STATED
 from spinodal.statistics.escape_laws import drift_r_squared, drift_slope, steepest_slope
@@ -47,6 +48,8 @@ def linear_in_batch_over_rate(bench: Bench) -> Finding:
     )[s.trap_rank].loss
     if trap is None:
         return bench.without_saddle()
+    # The phases take outputs of unit variance.
+    trap += 0.5 * (float(np.trace(gaussian_task(s, None).population().yy)) - s.shape[0])
     rotations = bench.call(
         free_energy.hidden_rotations, depth=s.depth, width=s.width, rank=s.trap_rank
     )

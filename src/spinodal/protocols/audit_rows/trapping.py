@@ -59,8 +59,8 @@ def random_start(bench: Bench) -> Finding:
     return bench.finding(
         {"reached": f"{events} of {s.starts}", "median epochs": median},
         "reproduces" if holds else "not reproduced as described",
-        "Random starts reach the phase with every feature within some epochs, as observed; that it "
-        "is not the lowest (row-08) does not matter for that."
+        "Random starts reach the phase with every feature within some epochs, as observed; "
+        "whether it is the lowest (row-08) does not matter for that."
         if holds
         else f"{events} of {s.starts} random starts reach the phase with every feature"
         + (f", in {median:.1f} epochs." if np.isfinite(median) else "."),
