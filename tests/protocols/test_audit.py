@@ -420,6 +420,15 @@ def test_no_escape_in_the_stated_time_does_not_reproduce_and_carries_its_bounds(
     assert row("row-46", records=figure_1a(0)).recomputed["escapes seen"] == 0
 
 
+def test_data_sets_without_a_next_rank_are_counted_apart():
+    records = figure_1a(0)
+    for arm in records["fig1a"].minibatch.arms:
+        arm.eligible = SimpleNamespace(escapes=0, trials=180)
+    found = row("row-10", records=records)
+    assert "(0 of 180 where the data set can hold the next rank)" in found.reason
+    assert found.evidence["escapes on data sets that can hold the next rank"] == "0 of 180 runs"
+
+
 def test_escapes_at_the_stated_time_would_reproduce():
     assert row("row-10", records=figure_1a(150, median=5000.0)).verdict == "reproduces"
     assert row("row-10", records=figure_1a(150, median=100.0)).verdict != "reproduces"
