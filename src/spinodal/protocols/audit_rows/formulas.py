@@ -172,7 +172,7 @@ def number_of_solutions(bench: Bench) -> Finding:
         {"solutions": roots, "stationary points of the weights": in_weights},
         verdict,
         reason,
-        left_side_of_equation_2_at_strength_1e_minus_12=tiny,
+        left_side_of_equation_2_close_to_strength_0=tiny,
     )
 
 

@@ -96,8 +96,8 @@ def depth(bench: Bench) -> Finding:
         spinodals_if_equation_1_is_taken_literally=[
             n * b for n, b in zip(DEPTHS, limits, strict=True)
         ],
-        depths_at_which_weight_decay_0_2_is_above_coexistence=[
-            n for n, b in zip(DEPTHS, level, strict=True) if b < 0.2
+        depths_beyond_coexistence_at_twice_that_weight_decay=[
+            n for n, b in zip(DEPTHS, level, strict=True) if b < 2 * beta
         ],
     )
 
