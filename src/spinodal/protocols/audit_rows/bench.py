@@ -59,8 +59,12 @@ class Bench:
         *args: Arguments.args,
         **kwargs: Arguments.kwargs,
     ) -> Result:
-        """The result of a call, whose text goes into the evidence."""
-        self.note(function, *map(_shown, args), **{k: _shown(v) for k, v in kwargs.items()})
+        """The result of a call, whose text goes into the evidence.
+
+        How many workers computed it stays out: the result is the same for any number.
+        """
+        shown = {k: _shown(v) for k, v in kwargs.items() if k != "workers"}
+        self.note(function, *map(_shown, args), **shown)
         return function(*args, **kwargs)
 
     def note(self, function: Any, *args: str, **kwargs: str) -> None:
