@@ -406,7 +406,10 @@ def _controls_text(record: ArrheniusRecord) -> str:
         "shows that the noise carries the network over the barrier is the pair of noise-free runs "
         "from either side of the saddle. 'Noise-activated' needs these, barriers of at least "
         f"{SEVERAL:g} T, and waiting times that pass the test of memorylessness after the dead "
-        f"time at the level 0.05 and as a whole at {WHOLE_LEVEL:g}. " + " ".join(parts)
+        f"time at the level 0.05 and as a whole at {WHOLE_LEVEL:g}. The dead time and the "
+        "temperature of that test were settled after first runs with the default seed had rejected "
+        "memorylessness at a hotter one without a dead time: another --seed is the fair test. "
+        + " ".join(parts)
     )
 
 
