@@ -6,9 +6,9 @@ J = vstack_l(kron(A_l^T, B_l)) the covariance over all weights is
 
     C = J Cov(g) J^T.
 
-Matrices are flattened row by row, layers one after the other, first layer first. Weight decay is the
-same for every sample and makes no noise. A batch of B independent samples has the covariance C / B;
-`batch_covariance_factor` has the other schemes.
+Matrices are flattened row by row, layers one after the other, first layer first. Weight decay is
+the same for every sample and makes no noise. A batch of B independent samples has the covariance
+C / B; `batch_covariance_factor` has the other schemes.
 
 J knows only the directions that the layers pass on. A hidden direction that is neither excited from
 below nor read from above is in no column of J, so its weights receive no noise from any sample, and
@@ -19,6 +19,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import reduce
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -63,7 +64,7 @@ def sample_covariance(matrix: ArrayLike, x: ArrayLike, y: ArrayLike) -> Array:
 def jacobian(layers: Sequence[ArrayLike]) -> Array:
     """J of shape (weights, outputs inputs): layer gradients are J vec(g)."""
     weights = [np.asarray(layer, float) for layer in layers]
-    for below, above in zip(weights[:-1], weights[1:], strict=True):
+    for below, above in pairwise(weights):
         if above.shape[1] != below.shape[0]:
             raise InputError(f"Layers of shapes {below.shape} and {above.shape} do not fit.")
     rows = []
