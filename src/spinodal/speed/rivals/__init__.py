@@ -1,0 +1,1 @@
+"""Other ways to make the same updates, each as good as we can write it."""
