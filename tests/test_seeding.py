@@ -122,7 +122,7 @@ def test_equal_keys_keep_their_order():
 
 
 def test_indices_are_uniform():
-    drawn = seeding.indices(Stream(4, "with replacement", range(500), 40).words(0), 7)
+    drawn = seeding.indices(Stream(4, "with replacement", range(500), 40).words(0), 7, 79)
     assert stats.chisquare(np.bincount(drawn.ravel(), minlength=7)).pvalue > 1e-3
 
 

@@ -32,6 +32,15 @@ def _key(seed: int, *path: str | int) -> NDArray[np.uint64]:
     return np.frombuffer(digest, dtype="<u8").astype(np.uint64)
 
 
+def keys(seed: int, name: str, replicas: Sequence[int]) -> NDArray[np.uint64]:
+    """Philox keys (replicas, 2) of the stream called `name`."""
+    seed = check_seed(seed)
+    table = np.empty((len(replicas), 2), dtype=np.uint64)
+    for row, replica in zip(table, replicas, strict=True):
+        row[:] = _key(seed, name, replica)
+    return table
+
+
 def check_seed(seed: int) -> int:
     """The seed itself, or an `InputError` if it is not an integer of at least zero."""
     if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
@@ -54,11 +63,10 @@ class Stream:
 
     def __init__(self, seed: int, name: str, replicas: Sequence[int], count: int) -> None:
         """A stream called `name`, giving `count` words per step to each of `replicas`."""
-        seed = check_seed(seed)
         self.count = count
         self.replicas = tuple(replicas)
         self._blocks = -(-count // WORDS_PER_BLOCK)
-        self._keys = [_key(seed, name, replica) for replica in self.replicas]
+        self._keys = list(keys(seed, name, self.replicas))
         self._sources = [np.random.Philox(key=key) for key in self._keys]
         self._ahead = max(1, min(64, _BUFFER // max(count, 1)))
         self._loaded = range(0)
@@ -173,6 +181,12 @@ def permutations(words: NDArray[np.uint64]) -> NDArray[np.int64]:
     return (keys & np.uint64(0xFFFFFFFF)).astype(np.int64)
 
 
-def indices(words: NDArray[np.uint64], n: int) -> NDArray[np.int64]:
-    """Uniform indices below `n` (with replacement); bias below n / 2^32."""
-    return ((words >> np.uint64(32)) * np.uint64(n) >> np.uint64(32)).astype(np.int64)
+def indices(words: NDArray[np.uint64], n: int, count: int) -> NDArray[np.int64]:
+    """`count` uniform indices below `n` (with replacement) from ceil(count / 2) words.
+
+    Two from each word: its high 32 bits give the one, its low 32 bits the next. The bias is below
+    n / 2^32.
+    """
+    low = words & np.uint64(0xFFFFFFFF)
+    halves = np.stack([words >> np.uint64(32), low], axis=1).reshape(-1, words.shape[-1])
+    return (halves[:count] * np.uint64(n) >> np.uint64(32)).astype(np.int64)

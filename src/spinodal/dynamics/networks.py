@@ -1,4 +1,4 @@
-"""Deep linear networks, many at once: shapes, starts, order parameters, exact low-rank sets.
+"""Dense networks, many at once: shapes, starts, order parameters, exact low-rank sets.
 
 Inside the simulator a layer of all replicas is one array of shape (rows, columns, replicas):
 the replica axis is last, so that one instruction works on neighbouring replicas.
@@ -6,8 +6,9 @@ the replica axis is last, so that one instruction works on neighbouring replicas
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import reduce
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,23 +20,33 @@ from spinodal.seeding import Stream
 
 Layers = list[NDArray[np.floating]]
 
+Real = TypeVar("Real", bound=np.floating)
+
+Activation = Literal["identity", "tanh", "sigmoid", "softplus", "relu", "gelu"]
+
 
 class Network(Settings):
-    """A dense linear network W = W_L ... W_1 with `depth` layers.
+    """A dense network with `depth` layers; linear, W = W_L ... W_1, unless it has an `activation`.
 
-    `width` is the size of every hidden layer; `widths` lists them when they differ. With
-    `biases` every layer has one (regularised like the weights, as PyTorch's `weight_decay`
-    does). `precision` is that of the weights.
+    `width` is the size of every hidden layer; `widths` lists them when they differ. The
+    activation follows every layer but the last. With `biases` every layer has one (regularised
+    like the weights, as PyTorch's `weight_decay` does). `precision` is that of the weights.
     """
 
     depth: PositiveInt = 3
     width: PositiveInt = 10
     widths: tuple[PositiveInt, ...] | None = None
+    activation: Activation = "identity"
     biases: bool = False
     precision: Literal["float64", "float32"] = "float64"
     initial_scale: PositiveFloat = Field(
         default=1.0, description="Initial standard deviation times the root of the width."
     )
+
+    @property
+    def linear(self) -> bool:
+        """Is the output a linear (with biases: affine) function of the input?"""
+        return self.activation == "identity"
 
     @property
     def hidden(self) -> tuple[int, ...]:
@@ -53,6 +64,13 @@ class Network(Settings):
         sizes = (inputs, *self.hidden, outputs)
         return list(zip(sizes[1:], sizes[:-1], strict=True))
 
+    def blocks(self, outputs: int, inputs: int) -> list[tuple[int, int]]:
+        """Shape of every layer's array: `shapes`, and with biases the constant units too."""
+        shapes = self.shapes(outputs, inputs)
+        if not self.biases:
+            return shapes
+        return [(r + (layer < self.depth), c + 1) for layer, (r, c) in enumerate(shapes, start=1)]
+
     def parameters(self, outputs: int, inputs: int) -> int:
         """Number of trainable parameters."""
         shapes = self.shapes(outputs, inputs)
@@ -66,23 +84,28 @@ class Network(Settings):
         """
         if not self.biases:
             return None
-        masks = []
-        for layer, (rows, columns) in enumerate(self.shapes(outputs, inputs), start=1):
-            mask = np.ones((rows + (layer < self.depth), columns + 1, 1), dtype=bool)
-            mask[rows:] = False
-            masks.append(mask)
+        masks = [np.ones((*block, 1), dtype=bool) for block in self.blocks(outputs, inputs)]
+        for mask in masks[:-1]:
+            mask[-1:] = False
         return masks
 
-    def initial(self, outputs: int, inputs: int, *, seed: int, replicas: range) -> Layers:
+    def initial(self, outputs: int, inputs: int, *, seed: int, replicas: Sequence[int]) -> Layers:
         """Independent N(0, initial_scale^2 / width) weights, each replica from its own stream.
 
         The width is that of the widest hidden layer (1 for a network without any); biases
         start at zero.
         """
+        deviation = self.initial_scale / np.sqrt(max(self.hidden, default=1))
+        return self.gaussian(outputs, inputs, deviation, seed=seed, replicas=replicas)
+
+    def gaussian(
+        self, outputs: int, inputs: int, deviation: float, *, seed: int, replicas: Sequence[int]
+    ) -> Layers:
+        """Independent Gaussian weights of this standard deviation, biases zero."""
         shapes = self.shapes(outputs, inputs)
         sizes = [r * c for r, c in shapes]
         draws = Stream(seed, "initial weights", replicas, -(-sum(sizes) // 2)).normals(0)
-        draws *= self.initial_scale / np.sqrt(max(self.hidden, default=1))
+        draws *= deviation
         layers: Layers = []
         for layer, ((rows, columns), at) in enumerate(
             zip(shapes, np.cumsum([0, *sizes[:-1]]), strict=True), start=1
@@ -96,13 +119,23 @@ class Network(Settings):
         return layers
 
 
-def multiply(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Matrix products of all replicas: (m, k, R) times (k, n, R).
+def contract(subscripts: str, a: NDArray[Real], b: NDArray[Real]) -> NDArray[Real]:
+    """`np.einsum` of two arrays whose last axis is the replica, in a fixed order of operations.
 
-    The sum over k runs in ascending order, one multiplication and one addition at a time, so
-    a compiled engine can repeat it bit for bit.
+    Sums run in ascending order from zero, one multiplication and one addition at a time, so a
+    compiled engine can repeat them bit for bit. NumPy sums a lone replica in blocks, so that one
+    gets company here.
     """
-    return np.einsum("ikr,kjr->ijr", a, b)
+    if a.shape[-1] == b.shape[-1] == 1:
+        a, b = np.repeat(a, 2, axis=-1), np.repeat(b, 2, axis=-1)
+        return np.einsum(subscripts, a, b)[..., :1]
+    # The order of the loops follows the layout in memory: replicas must be innermost.
+    return np.einsum(subscripts, np.ascontiguousarray(a), np.ascontiguousarray(b))
+
+
+def multiply(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Matrix products of all replicas: (m, k, R) times (k, n, R)."""
+    return contract("ikr,kjr->ijr", a, b)
 
 
 def end_to_end(layers: Layers) -> NDArray[np.float64]:

@@ -7,10 +7,11 @@ from numpy.typing import NDArray
 
 from spinodal.dynamics.checkpoints import Start, balanced
 from spinodal.dynamics.events import Event
+from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.shard import Ensemble, Outcome
 from spinodal.dynamics.tasks import GaussianTask, draw
-from spinodal.dynamics.updates import Update, gradients
+from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.protocols.arrhenius_records import (
     Arm,

@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from spinodal.dynamics.checkpoints import balanced
+from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Layers, Network, end_to_end
+from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.tasks import GaussianTask, draw
-from spinodal.dynamics.updates import Update, gradients, step
+from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.records import Settings
 from spinodal.theory import modes

@@ -32,9 +32,11 @@ from pydantic import Field, PositiveFloat, PositiveInt
 
 from spinodal.dynamics.checkpoints import Start, prepare
 from spinodal.dynamics.ensemble import Ensemble, Event, Outcome
+from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Network, strengths
+from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.tasks import GaussianTask, draw
-from spinodal.dynamics.updates import Update, gradients, step
+from spinodal.dynamics.updates import Update
 from spinodal.protocols.abruptness import Abruptness, abruptness
 from spinodal.protocols.activation import DRIFT_FROM, SEVERAL
 from spinodal.protocols.side_by_side import Job, ensemble_job, own_seed

@@ -15,10 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
+from spinodal.dynamics.batches import Batches
 from spinodal.dynamics.checkpoints import Start, prepare
+from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Layers, end_to_end, project_to_rank, strengths
+from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.tasks import Data
-from spinodal.dynamics.updates import Batches, Update, gradients, step
+from spinodal.dynamics.updates import Update
 from spinodal.protocols.abruptness import Abruptness, abruptness
 from spinodal.protocols.minibatch_traps import MinibatchSettings
 from spinodal.protocols.side_by_side import Job
@@ -166,7 +169,7 @@ def checkpoints(
     )
     kept = [[layer.copy() for layer in layers] for _ in positive]
     waiting = np.ones((len(positive), count), dtype=bool)
-    batches = Batches(
+    batches = Batches.of(
         traps.update(0.0).noiseless, data, lanes, seed=seed, replicas=list(range(count)), task=None,
         dtype="float64",
     )  # fmt: skip
@@ -224,7 +227,7 @@ def _train(
     data: list[Data],
 ) -> NDArray[np.float64]:
     layers = [layer.copy() for layer in ready.layers]
-    batches = Batches(
+    batches = Batches.of(
         update, data, ready.dataset, seed=seed, replicas=list(range(len(ready.dataset))),
         task=None, dtype="float64",
     )  # fmt: skip

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinodal.dynamics.checkpoints import balanced
+from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Layers, Network, end_to_end, singular_values
+from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.tasks import Data, GaussianTask, draw
-from spinodal.dynamics.updates import Update, gradients, step
+from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.seeding import generator
 

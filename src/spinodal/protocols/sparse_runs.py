@@ -7,10 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spinodal.dynamics.batches import Batches
 from spinodal.dynamics.checkpoints import Start, prepare
+from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Layers, end_to_end, project_to_rank, strengths
+from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.tasks import Data
-from spinodal.dynamics.updates import Batches, Update, gradients, step
+from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.protocols.sparse_records import SparseGrokkingSettings
 
@@ -102,7 +105,7 @@ def escape_updates(
     """
     layers = [layer.copy() for layer in checkpoints.layers]
     total = layers[0].shape[-1]
-    batches = Batches(
+    batches = Batches.of(
         update, data, checkpoints.dataset, seed=seed, replicas=list(range(total)),
         task=None, dtype="float64",
     )  # fmt: skip
@@ -141,7 +144,7 @@ def follow(
 ) -> Followed:
     """Errors of the runs that are due at the stated time, to well beyond it."""
     layers, update = [layer.copy() for layer in checkpoints.layers], settings.update(None)
-    batches = Batches(
+    batches = Batches.of(
         update, data, checkpoints.dataset, seed=0, replicas=list(range(len(data))),
         task=None, dtype="float64",
     )  # fmt: skip

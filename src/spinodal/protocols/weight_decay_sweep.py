@@ -8,9 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spinodal.dynamics.batches import Batches
+from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Layers, end_to_end, singular_values
+from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.tasks import Data
-from spinodal.dynamics.updates import Batches, Update, gradients, step
+from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -39,7 +42,7 @@ class Lanes:
         """The batch moments of every step, shapes (rows, columns, lanes)."""
 
         def source(update: Update, sets: tuple[int, ...], replicas: list[int]) -> Batches:
-            return Batches(
+            return Batches.of(
                 update,
                 list(self.data),
                 np.array(sets, dtype=np.int64),

@@ -1,0 +1,100 @@
+"""Gaussian gradient noise with the covariance that independent batches have."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinodal.dynamics.balanced import balanced
+from spinodal.dynamics.data import Data
+from spinodal.dynamics.networks import Network
+from spinodal.theory.gradient_noise import gaussian_covariance, jacobian, sample_covariance
+
+
+def unique_products(x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+    """x_i x_j for i <= j, row by row, then y_i x_j, of every sample: shape (samples, K).
+
+    K = d (d + 1) / 2 + p d: all that the gradient of a linear network can see of a sample.
+    """
+    first, second = np.triu_indices(x.shape[1])
+    yx = y[:, :, None] * x[:, None, :]
+    return np.hstack([x[:, first] * x[:, second], yx.reshape(len(x), -1)])
+
+
+def unpack(
+    products: NDArray[np.floating], inputs: int
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """xx (d, d, R) and yx (p, d, R) from unique products (K, R)."""
+    first, second = np.triu_indices(inputs)
+    xx = np.empty((inputs, inputs, products.shape[-1]), dtype=products.dtype)
+    xx[first, second] = xx[second, first] = products[: len(first)]
+    return xx, products[len(first) :].reshape(-1, inputs, products.shape[-1])
+
+
+def local_factor(data: Data, *, constant: bool) -> NDArray[np.float64]:
+    """F (K, K) with F F^T the covariance of the unique products of one sample.
+
+    The gradient of a linear network is a linear function of the products, so that products with
+    this covariance, divided by the batch size, give the gradient the covariance of independent
+    batches wherever the network is. Over the training samples, or in a population over joint
+    Gaussian (x, y) of mean zero; `constant` says that the last input is 1.
+    """
+    if data.x is not None and data.y is not None:
+        products = unique_products(data.x, data.y)
+        products = products - products.mean(axis=0)
+        return square_root(products.T @ products / len(products))
+    return square_root(_product_covariance(data, constant=constant))
+
+
+def _product_covariance(data: Data, *, constant: bool) -> NDArray[np.float64]:
+    """Isserlis: Cov(u_a u_b, u_c u_d) of Gaussian variables u = (x, y) with means m.
+
+    C_ac C_bd + C_ad C_bc + m_a m_c C_bd + m_a m_d C_bc + m_b m_c C_ad + m_b m_d C_ac
+    """
+    m = data.train
+    inputs, outputs = len(m.xx), len(m.yy)
+    mean = np.zeros(inputs + outputs)
+    covariance = np.block([[m.xx, m.yx.T], [m.yx, m.yy]])
+    if constant:
+        mean[inputs - 1] = 1.0
+        covariance[inputs - 1] = covariance[:, inputs - 1] = 0.0
+    first, second = np.triu_indices(inputs)
+    a = np.concatenate([first, np.repeat(inputs + np.arange(outputs), inputs)])[:, None]
+    b = np.concatenate([second, np.tile(np.arange(inputs), outputs)])[:, None]
+    c, d = a.T, b.T
+    second_moment = covariance + np.outer(mean, mean)
+    # Every term with means is a moment times a covariance, counted once.
+    return (
+        second_moment[a, c] * covariance[b, d]
+        + second_moment[a, d] * covariance[b, c]
+        + mean[b] * mean[c] * covariance[a, d]
+        + mean[b] * mean[d] * covariance[a, c]
+    )
+
+
+def frozen_factor(
+    data: Data, network: Network, strengths: tuple[float, ...]
+) -> NDArray[np.float64]:
+    """F (P, p d) with F F^T = J C_g J^T, the covariance of one sample's gradient.
+
+    Taken at the balanced network of these strengths along the data's singular vectors.
+    """
+    exact = network.model_copy(update={"precision": "float64"})
+    layers = [layer[..., 0] for layer in balanced(exact, [data], np.zeros(1, dtype=int), strengths)]
+    product = layers[0]
+    for layer in layers[1:]:
+        product = layer @ product
+    if data.x is not None and data.y is not None:
+        covariance = sample_covariance(product, data.x, data.y)
+    else:
+        covariance = gaussian_covariance(product, data.train.xx, data.train.yx, data.train.yy)
+    return jacobian(layers) @ square_root(covariance)
+
+
+def square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """F = V sqrt(D) of a covariance V D V^T; directions of no variance are exactly zero."""
+    values, vectors = np.linalg.eigh(covariance)
+    values = np.where(values > 1e-14 * max(values[-1], 0.0), values, 0.0)
+    factor = vectors * np.sqrt(values)
+    factor[np.diag(covariance) == 0] = 0.0
+    return factor
