@@ -2,7 +2,7 @@
 
 from spinodal.protocols.requests import REQUESTS
 
-SECTIONS = {"fig1a", "fig1b", "fig2a", "fig2b", "fig3", "fig4", "audit"}
+SECTIONS = {"fig1a", "fig1b", "fig2a", "fig2b", "fig3", "fig4", "noise-arms", "audit"}
 
 
 def test_every_source_asks_something():

@@ -45,7 +45,7 @@ __all__ = [
     "work_out",
 ]
 
-NEEDS: tuple[str, ...] = ("fig1a", "fig1b", "fig2b", "fig3")
+NEEDS: tuple[str, ...] = ("fig1a", "fig1b", "fig2b", "fig3", "noise-arms")
 """Sections whose records the audit reads."""
 
 ROWS: dict[str, Row] = {

@@ -206,7 +206,7 @@ def width_results(
     x = np.array([1 / p.temperature for p in used])
     weight = np.array([float(p.escapes) for p in used])
     test, hottest = _test_temperature(settings, width), temperatures(settings, width)[0]
-    dead = _dead_time(settings)
+    dead = dead_time(depth=settings.depth, **settings.mode)
     tested = outcomes[test, "noise"].passages[0]
     memory, whole = (
         memorylessness(
@@ -214,7 +214,7 @@ def width_results(
             generator=generator(seed, "arrhenius", "memorylessness", width),
             check_every=2.0,
         )
-        for times in (_later(tested, dead), tested)
+        for times in (later(tested, dead), tested)
     )
     halfway = 0.5 * float(modes.learned(depth=settings.depth, **settings.mode))
     learns = {
@@ -257,17 +257,18 @@ def width_results(
     )
 
 
-def _dead_time(settings: ArrheniusSettings) -> float:
+def dead_time(*, depth: int, signal: float, weight_decay: float) -> float:
     """Ten times 1 / |curvature| at the saddle, for the relaxation into the quasi-stationary state.
 
     It is a choice: after it the start, zero weights, is forgotten, and only what is left of the
     waiting can be memoryless. Replicas do escape earlier; they are left out of the test.
     """
-    amplitude = modes.saddle(depth=settings.depth, **settings.mode) ** (1 / settings.depth)
-    return float(10 / abs(modes.curvature(amplitude, depth=settings.depth, **settings.mode)))
+    mode = {"depth": depth, "signal": signal, "weight_decay": weight_decay}
+    amplitude = float(modes.saddle(**mode)) ** (1 / depth)
+    return float(10 / abs(modes.curvature(amplitude, **mode)))
 
 
-def _later(times: EscapeTimes, dead: float) -> EscapeTimes:
+def later(times: EscapeTimes, dead: float) -> EscapeTimes:
     """What remains of the waiting for replicas that were still there after `dead`."""
     left = times.time > dead
     return EscapeTimes(

@@ -63,7 +63,8 @@ REQUESTS: tuple[Request, ...] = (
         "claim 2",
         "Escape is activated by SGD noise: ln tau linear in batch size over learning rate",
         "fig2b",
-        "The sweep with real minibatches, its noise-free null law, and additive noise beside it.",
+        "The sweep with real minibatches, its noise-free null law, and additive noise beside it. "
+        "The same trap under six noises: noise-arms.",
     ),
     _answered(
         "claim",
@@ -100,6 +101,14 @@ REQUESTS: tuple[Request, ...] = (
         "ln tau against 1/T over five learning rates, 50 seeds each",
         "fig2b",
         "Censored times and a likelihood fit instead of averaged escapes.",
+    ),
+    _answered(
+        "figure",
+        "figure 2b",
+        "An effective temperature from the trace of the gradient covariance",
+        "noise-arms",
+        "Minibatch noise beside isotropic, local and frozen Gaussian noise of known covariance, "
+        "from one trap.",
     ),
     _answered(
         "figure",
@@ -231,6 +240,7 @@ REQUESTS: tuple[Request, ...] = (
         "practitioner",
         "schedules",
         "Escape sooner by controlled noise or a regularisation schedule",
+        "Which noise frees a network and which cannot: noise-arms. Schedules: not yet.",
     ),
     _answered(
         "practitioner",

@@ -44,7 +44,10 @@ class Entry:
 
 
 SECTIONS: dict[str, Entry] = {
-    name: Entry(f"spinodal.protocols.{protocol}", f"spinodal.report.sections.{name}")
+    name: Entry(
+        f"spinodal.protocols.{protocol}",
+        f"spinodal.report.sections.{name.replace('-', '_')}",
+    )
     for name, protocol in {
         "fig1a": "trapping",
         "fig1b": "sparse_grokking",
@@ -52,10 +55,14 @@ SECTIONS: dict[str, Entry] = {
         "fig2b": "arrhenius",
         "fig3": "phase_diagram",
         "fig4": "bifurcation",
+        "noise-arms": "noise_arms",
         "audit": "audit",
     }.items()
 }
-"""Every section in the order of the paper; what a section needs stands before it."""
+"""Every section: the paper's figures in its order, then the tests it lacks, then the audit.
+
+What a section needs stands before it.
+"""
 
 REQUESTS = "spinodal.protocols.requests"
 """The module whose REQUESTS the page lists."""

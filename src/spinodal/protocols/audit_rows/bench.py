@@ -33,6 +33,7 @@ OWN: dict[str, tuple[str, ...]] = {
     "fig1b": tuple(name for name in AuditSettings.model_fields if name.startswith("sparse_")),
     "fig2b": ("batch_size", "samples", "sweep_learning_rates"),
     "fig3": ("learning_rate", "batch_size", "samples"),
+    "noise-arms": ("learning_rate", "batch_size", "samples"),
 }
 """Settings on which single figures depend; the weight decay is compared where it is read."""
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from spinodal.dynamics import checkpoints, updates
+from spinodal.dynamics import checkpoints, gradients
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.protocols.audit_rows.bench import Bench, Row
@@ -59,7 +59,7 @@ def _measured(settings: str, rank: int, seed: int) -> GradientNoise | None:
     products = sample.products.T
     xx = products[: inputs**2].reshape(inputs, inputs, -1)
     yx = products[inputs**2 :].reshape(outputs, inputs, -1)
-    gradient = updates.gradients(layers, xx, yx)
+    gradient = gradients.gradients(layers, xx, yx)
     table = np.concatenate([g.reshape(-1, s.gradient_samples) for g in gradient])
     centred = table - table.mean(axis=1, keepdims=True)
     squares = np.sum(centred**2, axis=0)
@@ -84,7 +84,7 @@ def constant_temperature(bench: Bench) -> Finding:
     found = [_noise(bench, rank) for rank in range(len(s.signals) + 1)]
     ranks = [None if noise is None else noise.covariance_rank for noise in found]
     weights = next(noise.weights for noise in found if noise is not None)
-    trap = found[s.trap_rank]
+    trap, arms = found[s.trap_rank], _escapes(bench)
     isotropic = trap is not None and trap.covariance_rank == weights and (trap.spread or 0) < 2
     rank, held = next(
         (rank, noise)
@@ -103,10 +103,36 @@ def constant_temperature(bench: Bench) -> Finding:
         if isotropic
         else f"{place}the noise has {held.covariance_rank} of {weights} directions, "
         "r(inputs + outputs - r) at rank r, and is exactly zero in those that raise the rank: the "
-        "ones an escape needs.",
+        f"ones an escape needs.{_compared(arms)}",
         largest_gradient_of_an_unused_unit=[None if n is None else n.dead for n in found],
         traces=[None if n is None else n.trace for n in found],
         samples=s.gradient_samples,
+        **arms,
+    )
+
+
+def _escapes(bench: Bench) -> dict[str, tuple[int, int]]:
+    """(escapes, replicas) of isotropic and of minibatch noise of one trace, where any escape."""
+    record = bench.record("noise-arms")
+    telling = [one for one in record.settings if one.arm("isotropic").escapes] if record else []
+    return {
+        f"escapes_of_replicas_by_{name}_noise_of_the_same_trace": (
+            sum(one.arm(name).escapes for one in telling),
+            sum(one.arm(name).eligible for one in telling),
+        )
+        for name in ("isotropic", "minibatch")
+        if telling
+    }
+
+
+def _compared(arms: dict[str, tuple[int, int]]) -> str:
+    """A sentence on the escapes, empty without them."""
+    if not arms:
+        return ""
+    (freed, isotropic), (escaped, minibatch) = arms.values()
+    return (
+        f" Isotropic noise of the same trace freed {freed} of {isotropic} replicas, minibatches "
+        f"{escaped} of {minibatch}."
     )
 
 
