@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,8 +74,8 @@ class EscapeTimes:
 
     @property
     def exposure(self) -> float:
-        """Total time at risk, all replicas together, in time units."""
-        return float(self.time.sum())
+        """Total time at risk, all replicas together, in time units: the exact sum, rounded once."""
+        return math.fsum(self.time.tolist())
 
     @property
     def status_counts(self) -> dict[str, int]:

@@ -27,7 +27,7 @@ def reproduce(
     from spinodal.report.section import plain
     from spinodal.report.shelf import Task
 
-    task = Task(effort=effort, seed=seed, threads=_cores() if threads is None else threads)
+    task = Task(effort=effort, seed=seed, threads=cores() if threads is None else threads)
     if not out.strip():
         raise InputError("--out needs the name of a directory, got an empty one.")
     outcome = run(
@@ -39,7 +39,7 @@ def reproduce(
         progress=progress(),
     )
     if as_json:
-        return _print_json(outcome.summary())
+        return print_json(outcome.summary())
     console = Printer(soft_wrap=True)
     for section in outcome.sections:
         console.print(f"{section.id:<6} {plain(section.answer)}", markup=False)
@@ -75,17 +75,17 @@ def atlas(
     )
     found = compute(settings)
     if as_json:
-        return _print_json(found.as_dict())
+        return print_json(found.as_dict())
     return print_atlas(found)
 
 
-def _print_json(document: Any) -> None:
+def print_json(document: Any) -> None:
     """Exactly one document; numbers that are none must have become null before."""
     json.dump(document, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
 
 
-def _cores() -> int:
+def cores() -> int:
     """The processor cores this process may use."""
     try:
         return len(os.sched_getaffinity(0))

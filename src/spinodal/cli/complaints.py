@@ -19,23 +19,6 @@ from cyclopts.exceptions import (
 if TYPE_CHECKING:
     from pydantic import ValidationError
 
-_RULES = {
-    "greater_than": "must be greater than {gt}",
-    "greater_than_equal": "must be at least {ge}",
-    "less_than": "must be less than {lt}",
-    "less_than_equal": "must be at most {le}",
-    "int_parsing": "must be a whole number",
-    "int_parsing_size": "must be a whole number of fewer digits",
-    "int_from_float": "must be a whole number",
-    "int_type": "must be a whole number",
-    "float_parsing": "must be a number",
-    "float_type": "must be a number",
-    "finite_number": "must be a finite number",
-    "literal_error": "must be {expected}",
-    "too_short": "needs at least {min_length} value",
-    "too_long": "takes at most {max_length} values",
-}
-
 
 def about_arguments(problem: CycloptsError, app: App, tokens: Sequence[str]) -> str:
     """What is wrong with the words of a command line."""
@@ -64,12 +47,15 @@ def about_arguments(problem: CycloptsError, app: App, tokens: Sequence[str]) -> 
         return f"{twice} was given more than once; give it once."
     if isinstance(problem, UnusedCliTokensError | UnknownCommandError):
         extra = [token for token in tokens[1:] if not token.startswith("-")]
+        extra = getattr(problem, "unused_tokens", None) or extra
         return f"{_quoted(extra[0])} belongs to no option of `spinodal {command}`; see `{hint}`."
     return f"{' '.join(str(problem).split())} See `{hint}`."
 
 
 def about_settings(problem: ValidationError) -> str:
     """What is wrong with the values of a command's settings."""
+    from spinodal.protocols.settings_file import rule  # loads pydantic, as the problem has already
+
     told = []
     errors = problem.errors(include_url=False)
     partly = {error["loc"][0] for error in errors if len(error["loc"]) > 1}
@@ -81,7 +67,7 @@ def about_settings(problem: ValidationError) -> str:
         if len(place) > 1 and isinstance(place[1], int):
             option += f" (value {place[1] + 1})"
         got = f", got {_quoted(error['input'])}" if error["input"] not in ([], ()) else ""
-        told.append(f"{option} {_rule(error)}{got}")
+        told.append(f"{option} {rule(error)}{got}")
     return "; ".join(told) + "."
 
 
@@ -93,24 +79,8 @@ def about_files(problem: OSError) -> str:
     return f"{problem.filename} cannot be used: {reason}."
 
 
-def _rule(error: Any) -> str:
-    context = error.get("ctx", {})
-    template = _RULES.get(error["type"])
-    if template is None:
-        return f"is refused ({error['msg']})"
-    rule = template.format_map({key: _bound(value) for key, value in context.items()})
-    if error["type"] == "literal_error":
-        allowed = [word for word in str(context["expected"]).split("'") if word.isidentifier()]
-        rule += _did_you_mean(str(error["input"]), allowed)
-    return rule
-
-
 def _one_dash(token: str) -> bool:
     return len(token) > 2 and token[0] == "-" and token[1].isalpha()
-
-
-def _bound(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _options(app: App, command: str) -> list[str]:

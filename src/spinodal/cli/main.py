@@ -111,6 +111,77 @@ def atlas(
     )
 
 
+@app.command
+def bench(*, quick: Switch = False, threads: Count | None = None, json: Switch = False) -> None:
+    """How fast the simulator is here: against its rivals, the core's peak, and on threads.
+
+    Rivals are a PyTorch loop, many replicas at once in PyTorch and JAX where these are
+    installed, and the NumPy twin. All are checked on the same batches before they are timed.
+
+    Parameters
+    ----------
+    quick
+        Fewer cases and shorter turns: less than a minute instead of a quarter of an hour.
+    threads
+        Up to how many threads to share replicas among; all cores by default.
+    json
+        Print one JSON document to standard output.
+    """
+    from spinodal.cli import bench as command
+    from spinodal.cli import commands
+
+    command.bench(
+        quick=quick, threads=commands.cores() if threads is None else threads, as_json=json
+    )
+
+
+@app.command
+def escape(
+    file: Annotated[str | None, Parameter(metavar="FILE.toml")] = None,
+    /,
+    *,
+    example: Switch = False,
+    threads: Count | None = None,
+    shard_size: Count | None = None,
+    seed: Count | None = None,
+    out: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    json: Switch = False,
+) -> None:
+    """Simulate escapes as a settings file says, and estimate their rate.
+
+    Writes escapes.csv and summary.json into the output directory.
+    The same command again continues where it was interrupted.
+
+    Parameters
+    ----------
+    file
+        Settings in TOML, with sections task, network, update, start, event and run.
+    example
+        Print a commented settings file that runs within seconds, and do nothing else.
+    threads
+        How many processor cores to use; all by default. No number depends on it.
+    shard_size
+        Replicas simulated together by one core. No number depends on it.
+    seed
+        Everything random follows from it; replaces the seed of the file.
+    out
+        Output directory; by default it is named after the file.
+    json
+        Print one JSON document to standard output.
+    """
+    from spinodal.cli import escape_command
+
+    escape_command.escape(
+        file=file,
+        example=example,
+        threads=threads,
+        shard_size=shard_size,
+        seed=seed,
+        out=out,
+        as_json=json,
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0, 2 (wrong input), 3 (damaged file) or 128 + signal.
 

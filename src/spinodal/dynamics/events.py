@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import PositiveInt, model_validator
+from pydantic import Field, PositiveInt, model_validator
 
+from spinodal.dynamics.observables import LARGEST, Looks, Observation
 from spinodal.errors import InputError
 from spinodal.records import EscapeTimes, Settings
 
-LARGEST = 1e6
-"""A map with an entry beyond this, or with one that is no number, has diverged."""
+__all__ = ["LARGEST", "Event", "Ledger"]
 
 
 class Event(Settings):
@@ -27,7 +26,7 @@ class Event(Settings):
     """
 
     observable: Literal["strength", "test_error"] = "strength"
-    mode: PositiveInt = 1
+    mode: int = Field(default=1, ge=1, le=10**6)
     threshold: float | Literal["midpoint"]
     direction: Literal["above", "below"] = "above"
     persistence: PositiveInt = 1
@@ -39,101 +38,204 @@ class Event(Settings):
         return self
 
 
-@dataclass(frozen=True, eq=False)
-class Observation:
-    """Observables of the simulated replicas: strengths (replicas, modes), errors (replicas,)."""
-
-    strengths: NDArray[np.float64]
-    train_error: NDArray[np.float64]
-    test_error: NDArray[np.float64]
-    finite: NDArray[np.bool_]
-
-
 class Ledger:
-    """Who has escaped when, and the last observables of every replica while it was watched."""
+    """Who has escaped when, and the last observables of every replica while it was watched.
+
+    A replica is closed, and watched no more, at its last event (its first one if events compete)
+    unless it is recorded, and in any case when it diverges.
+    """
 
     def __init__(
         self,
         events: tuple[Event, ...],
         record_at: tuple[int, ...],
-        check_every: int,
         thresholds: NDArray[np.float64],
         start: Observation,
+        *,
+        competing: bool = False,
     ) -> None:
         """A ledger for `thresholds` of shape (replicas, events), opened at the start."""
-        self.events, self.record_at, self.check_every = events, record_at, check_every
+        self.events, self.competing = events, competing
+        self.record_at = np.array(record_at, dtype=np.int64)
         self.thresholds, self.start = thresholds, start
-        total = len(thresholds)
-        self.last = Observation(
-            start.strengths.copy(), start.train_error.copy(), start.test_error.copy(), start.finite
-        )
-        self.beyond = np.zeros(thresholds.shape, dtype=np.int64)  # successive checks beyond
+        total, modes, records = len(thresholds), start.strengths.shape[1], len(record_at)
+        self.streak = np.zeros(thresholds.shape, dtype=np.int64)  # successive looks beyond
+        self.since = np.full(thresholds.shape, -1, dtype=np.int64)  # the first of them
         self.hit = np.full(thresholds.shape, -1, dtype=np.int64)
         self.diverged = np.full(total, -1, dtype=np.int64)
         self.watched = np.zeros(total, dtype=np.int64)
         self.open = np.ones(total, dtype=bool)
-        self.records: list[Observation] = []
+        self.norm = np.full(total, np.nan)  # the last one that is a number, squared
+        self.strengths = start.strengths.copy()
+        self.escape_strengths = start.strengths.copy()
+        self.train_error = start.train_error.copy()
+        self.test_error = start.test_error.copy()
+        self.recorded_strengths = np.zeros((total, records, modes))
+        self.recorded_train_error = np.zeros((total, records))
+        self.recorded_test_error = np.zeros((total, records))
 
-    def look(self, steps: int, alive: NDArray[np.int64], now: Observation) -> NDArray[np.bool_]:
-        """Enter one check; True where a replica of `alive` is done."""
-        use = self.open[alive]
-        at = alive[use]
-        self.watched[at] = steps
+    ARRAYS = (
+        "streak since hit diverged watched open norm strengths escape_strengths train_error "
+        "test_error recorded_strengths recorded_train_error recorded_test_error"
+    ).split()
+    """What changes as looks are entered; all there is to save."""
+
+    def enter(
+        self, looks: Looks, alive: NDArray[np.int64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+        """Enter a block of looks at the replicas `alive`, as if look by look.
+
+        Returns for each of them the last look at which it was watched and well (-1 for the look
+        before the block) and whether it is closed.
+        """
+        n = len(looks.steps)
+        end = np.where(looks.finite.all(axis=0), n, (~looks.finite).argmax(axis=0))
+        lost = end < n
+        confirmed = [self._confirm(e, looks, alive) for e in range(len(self.events))]
+        if confirmed and not len(self.record_at):
+            table = np.array(confirmed)
+            last_event = table.min(axis=0) if self.competing else table.max(axis=0)
+            lost &= end < last_event
+            end = np.minimum(end, last_event)
+        watching = self.open[alive]
+        free = ~(self.hit[alive] >= 0).any(axis=1)
+        for e, at in enumerate(confirmed):
+            new = watching & (at < n) & (at <= end) & (self.hit[alive, e] < 0)
+            if self.competing:  # a tie goes to the event that is named first
+                new &= free & (np.argmin(confirmed, axis=0) == e)
+            self.hit[alive[new], e] = self.since[alive[new], e]
+            if new.any() and (e == 0 or self.competing):
+                now = looks.pick(at[new], np.flatnonzero(new))
+                self.escape_strengths[alive[new]] = now.strengths
+        closing = watching & (end < n)
+        until = np.minimum(end, n - 1)
+        self.watched[alive[watching]] = looks.steps[until[watching]]
+        self.diverged[alive[closing & lost]] = looks.steps[until[closing & lost]]
+        self._note_norms(looks.seen.norms, until, alive, watching)
+        well = np.where(lost, end - 1, until)
+        self._record(looks, alive, watching, well)
+        self._see(looks, alive, np.flatnonzero(closing), well[closing])
+        self.open[alive[closing]] = False
+        return well, ~self.open[alive]
+
+    def close(self, looks: Looks, alive: NDArray[np.int64]) -> None:
+        """Watching ends at the last look: enter what is still open, and fill what was asked for."""
+        lanes = np.flatnonzero(self.open[alive])
+        self._see(looks, alive, lanes, np.full(len(lanes), len(looks.steps) - 1))
+        left = self.record_at > looks.steps[-1]
         for name in ("strengths", "train_error", "test_error"):
-            getattr(self.last, name)[at] = getattr(now, name)[use]
-        self.diverged[at[~now.finite[use]]] = steps
-        if steps > 0:
-            for e, event in enumerate(self.events):
-                self._look_for(e, event, steps, at, now.finite[use])
-        if steps in self.record_at:
-            self.record()
-        done = self.diverged[at] >= 0
-        if self.events and not self.record_at:
-            done |= (self.hit[at] >= 0).all(axis=1)
-        self.open[at[done]] = False
-        return ~self.open[alive]
-
-    def record(self) -> None:
-        """Keep a copy of the last observables."""
-        names = ("strengths", "train_error", "test_error", "finite")
-        self.records.append(Observation(*(getattr(self.last, name).copy() for name in names)))
-
-    def close(self) -> None:
-        """Replicas that ended early stay as they were last seen."""
-        while len(self.records) < len(self.record_at):
-            self.record()
-
-    def recorded(self, name: str) -> NDArray[np.float64]:
-        """All records of one observable: replica first, record second, also when there are none."""
-        rows = [getattr(r, name) for r in self.records]
-        shape = getattr(self.last, name).shape
-        return np.stack(rows, axis=1) if rows else np.empty((shape[0], 0, *shape[1:]))
+            getattr(self, f"recorded_{name}")[:, left] = getattr(self, name)[:, None]
 
     def passage(
-        self, e: int, replicas: Sequence[int], datasets: NDArray[np.int64], learning_rate: float
+        self,
+        e: int,
+        replicas: Sequence[int],
+        datasets: NDArray[np.int64],
+        time: NDArray[np.float64] | float,
     ) -> EscapeTimes:
-        """Escape times of event `e`; of those that did not, how long they were watched."""
+        """Escape times of event `e`; of those that did not, how long they were watched.
+
+        `time` is that after `ends(e)` updates.
+        """
         hit, lost = self.hit[:, e], self.diverged >= 0
         status = np.where(hit >= 0, "escaped", np.where(lost, "diverged", "censored"))
-        steps = np.where(hit >= 0, hit, self.watched)
+        if self.competing:
+            elsewhere = (hit < 0) & (self.hit >= 0).any(axis=1)
+            status = np.where(elsewhere, "escaped_elsewhere", status)
         return EscapeTimes(
             replica=np.array(replicas),
             dataset=datasets,
-            steps=steps,
-            time=steps * learning_rate,
+            steps=self.ends(e),
+            time=np.broadcast_to(time, hit.shape),
             status=status,
         )
 
-    def _look_for(
-        self, e: int, event: Event, steps: int, at: NDArray[np.int64], finite: NDArray[np.bool_]
-    ) -> None:
+    def ends(self, e: int) -> NDArray[np.int64]:
+        """Updates until event `e`, or for as long as it was waited for."""
+        hit = self.hit[:, e]
+        waited = self.watched
+        if self.competing:  # a rival that ended it is dated as that rival's escape is
+            first = np.where(self.hit >= 0, self.hit, np.iinfo(np.int64).max).min(axis=1)
+            waited = np.minimum(waited, first)
+        return np.where(hit >= 0, hit, waited)
+
+    def _confirm(self, e: int, looks: Looks, alive: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The look that confirms event `e`, -1 if an earlier block had it, n if none does."""
+        event, n = self.events[e], len(looks.steps)
         if event.observable == "strength":
-            values = self.last.strengths[at, event.mode - 1]
+            values = looks.strengths[..., event.mode - 1]
         else:
-            values = self.last.test_error[at]
-        sign = 1.0 if event.direction == "above" else -1.0
-        beyond = (sign * (values - self.thresholds[at, e]) > 0) & finite
-        self.beyond[at, e] = np.where(beyond, self.beyond[at, e] + 1, 0)
-        new = (self.beyond[at, e] >= event.persistence) & (self.hit[at, e] < 0)
-        # The passage is the first of the persistent checks.
-        self.hit[at[new], e] = steps - (event.persistence - 1) * self.check_every
+            values = looks.test_error
+        thresholds = self.thresholds[alive, e]
+        beyond = values > thresholds if event.direction == "above" else values < thresholds
+        beyond &= looks.finite
+        beyond[looks.steps == 0] = False
+        found = np.where(self.hit[alive, e] >= 0, -1, n)
+        some = np.flatnonzero((found == n) & self.open[alive] & beyond.any(axis=0))
+        none = np.setdiff1d(np.arange(len(alive)), some)
+        self.streak[alive[none], e] = 0
+        if not len(some):
+            return found
+        streak, since = self.streak[alive[some], e], self.since[alive[some], e]
+        waiting = np.ones(len(some), dtype=bool)
+        for look, now in enumerate(beyond[:, some]):
+            now, step = now & waiting, looks.steps[look]
+            since[now & (streak == 0)] = step
+            streak[waiting] = np.where(now, streak + 1, 0)[waiting]
+            done = now & (streak >= event.persistence)
+            found[some[done]] = look
+            waiting &= ~done
+            if not waiting.any():
+                break
+        # The passage is the first of the persistent looks.
+        self.streak[alive[some], e], self.since[alive[some], e] = streak, since
+        return found
+
+    def _note_norms(
+        self,
+        norms: NDArray[np.float64],
+        until: NDArray[np.intp],
+        alive: NDArray[np.int64],
+        watching: NDArray[np.bool_],
+    ) -> None:
+        """The last weight norm that is a number, at or before the last look that counts."""
+        for lane in np.flatnonzero(watching & ~np.isfinite(norms).all(axis=0)):
+            fine = np.flatnonzero(np.isfinite(norms[: until[lane] + 1, lane]))
+            if len(fine):
+                self.norm[alive[lane]] = norms[fine[-1], lane]
+        fine = watching & np.isfinite(norms).all(axis=0)
+        self.norm[alive[fine]] = norms[until[fine], np.flatnonzero(fine)]
+
+    def _see(
+        self,
+        looks: Looks,
+        alive: NDArray[np.int64],
+        lanes: NDArray[np.intp],
+        look: NDArray[np.intp],
+    ) -> None:
+        """Keep the observables of `lanes`, each at its own look."""
+        if len(lanes):
+            now, at = looks.pick(look, lanes), alive[lanes]
+            self.strengths[at] = now.strengths
+            self.train_error[at], self.test_error[at] = now.train_error, now.test_error
+
+    def _record(
+        self,
+        looks: Looks,
+        alive: NDArray[np.int64],
+        watching: NDArray[np.bool_],
+        well: NDArray[np.intp],
+    ) -> None:
+        """Records that fall into this block; replicas that have ended stay as last seen."""
+        lanes = np.flatnonzero(watching)
+        for record in np.flatnonzero(np.isin(self.record_at, looks.steps)):
+            for name in ("strengths", "train_error", "test_error"):
+                getattr(self, f"recorded_{name}")[:, record] = getattr(self, name)
+            if not len(lanes):
+                continue
+            look = int(np.searchsorted(looks.steps, self.record_at[record]))
+            now = looks.pick(np.minimum(look, well[lanes]), lanes)
+            at = alive[lanes]
+            self.recorded_strengths[at, record] = now.strengths
+            self.recorded_train_error[at, record] = now.train_error
+            self.recorded_test_error[at, record] = now.test_error

@@ -2,28 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from spinodal.dynamics.checkpoints import Start, balanced, prepare
-from spinodal.dynamics.events import LARGEST, Event, Ledger, Observation
-from spinodal.dynamics.networks import (
-    Layers,
-    Network,
-    dead_amplitudes,
-    effective_rank,
-    end_to_end,
-    singular_values,
-)
-from spinodal.dynamics.tasks import Data, GaussianTask, draw
-from spinodal.dynamics.updates import Batches, Update, gradients, step
+from spinodal.dynamics.events import Event, Ledger
+from spinodal.dynamics.gradients import gradients
+from spinodal.dynamics.machine import Machine, Trace, build
+from spinodal.dynamics.networks import Layers, Network, dead_amplitudes, end_to_end
+from spinodal.dynamics.observables import Gauge, Looks, Measured, Observation
+from spinodal.dynamics.optimisers import step
+from spinodal.dynamics.outcome import Outcome
+from spinodal.dynamics.plan import make_plan
+from spinodal.dynamics.tasks import Data, Task, draw
+from spinodal.dynamics.together import check_together, noise_off
+from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
-from spinodal.records import EscapeTimes, Settings
-from spinodal.seeding import Stream
+from spinodal.records import Settings
+
+LOOKS = 16384
+"""Looks times replicas in the largest block: enough that NumPy's overhead does not count."""
+
+MEMORY = 4 * 2**20
+"""Bytes of maps in the largest block: they should stay in the cache."""
+
+PATIENCE = 0.1
+"""Seconds after which blocks do not grow any more, so that a leg can end soon."""
 
 
 class Ensemble(Settings):
@@ -31,14 +40,16 @@ class Ensemble(Settings):
 
     Replica i trains on data set i modulo `datasets`. Observables are looked at every
     `check_every` updates and recorded at the updates `record_at` (multiples of it). Training
-    of a replica stops at its last event unless it is recorded.
+    of a replica stops at its last event unless it is recorded. With `competing` events the
+    first one ends it, and it has escaped elsewhere for the others.
     """
 
-    task: GaussianTask
+    task: Task
     network: Network = Network()
     update: Update
     start: Start = Start()
     events: tuple[Event, ...] = ()
+    competing: bool = False
     steps: PositiveInt
     check_every: PositiveInt = 1
     datasets: PositiveInt = 1
@@ -52,15 +63,7 @@ class Ensemble(Settings):
                 f"Updates to record must be multiples of check_every = {self.check_every} up to "
                 f"{self.steps}, got {off[0]}."
             )
-        if self.task.samples is None and self.update.sampling in (
-            "shuffled",
-            "replacement",
-            "full",
-        ):
-            raise InputError(
-                f"Sampling '{self.update.sampling}' needs a training set: give the task samples, "
-                "or use sampling 'population' or 'fresh'."
-            )
+        check_together(self.task, self.network, self.update, self.start)
         return self
 
     def twin(self, **changes: object) -> Ensemble:
@@ -70,193 +73,274 @@ class Ensemble(Settings):
     @property
     def noise_off(self) -> Ensemble:
         """The same starts and the same horizon, without any noise."""
-        return self.twin(update=self.update.noiseless)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Outcome:
-    """What an ensemble did. Arrays put the replica first.
-
-    `passages` holds one `EscapeTimes` for each event. `strengths` (replicas, modes),
-    `dead_amplitudes` (replicas, depth; singular value number rank + 1 of the layers at the
-    start), `prepared_at` (the weight decay of the trap's preparation) and `thresholds`
-    (replicas, events). Recorded: `recorded_steps` (records,), `recorded_strengths` (replicas,
-    records, modes), `recorded_train_error` and `recorded_test_error` (replicas, records).
-    """
-
-    passages: tuple[EscapeTimes, ...]
-    initial_strengths: NDArray[np.float64]
-    dead_amplitudes: NDArray[np.float64]
-    prepared_at: NDArray[np.float64]
-    thresholds: NDArray[np.float64]
-    strengths: NDArray[np.float64]
-    train_error: NDArray[np.float64]
-    test_error: NDArray[np.float64]
-    recorded_steps: NDArray[np.int64]
-    recorded_strengths: NDArray[np.float64]
-    recorded_train_error: NDArray[np.float64]
-    recorded_test_error: NDArray[np.float64]
-
-    @property
-    def effective_rank(self) -> NDArray[np.float64]:
-        """Effective rank of the final maps, shape (replicas,)."""
-        return effective_rank(self.strengths.T)
-
-    @staticmethod
-    def merge(parts: Sequence[Outcome]) -> Outcome:
-        """Concatenate shards in replica order."""
-        events = range(len(parts[0].passages))
-        merged = {
-            name: np.concatenate([getattr(part, name) for part in parts])
-            for name in Outcome.__dataclass_fields__
-            if name not in ("passages", "recorded_steps")
-        }
-        passages = tuple(EscapeTimes.merge([part.passages[e] for part in parts]) for e in events)
-        return Outcome(passages=passages, recorded_steps=parts[0].recorded_steps, **merged)
+        return self.twin(update=noise_off(self.network, self.update))
 
 
 def simulate(
-    ensemble: Ensemble, seed: int, replicas: range, data: Sequence[Data] | None = None
+    ensemble: Ensemble,
+    seed: int,
+    replicas: range,
+    data: Sequence[Data] | None = None,
+    *,
+    checkpoints: bool = False,
 ) -> Outcome:
-    """One shard: a pure function of settings, seed and replica range."""
-    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
-        return _Shard(ensemble, seed, replicas, data).run()
+    """One shard from start to end."""
+    shard = Shard(ensemble, seed, replicas, data, checkpoints=checkpoints)
+    shard.advance()
+    return shard.outcome()
 
 
-class _Shard:
-    """The state of one shard. `alive` holds the positions of the replicas still simulated."""
+class Shard:
+    """Some replicas of an ensemble, which can be stopped, stored and taken up again.
+
+    Nothing that it does depends on where it was stopped, nor on the sizes of its blocks of looks.
+    `alive` holds the positions of the replicas still simulated.
+    """
 
     def __init__(
-        self, ensemble: Ensemble, seed: int, replicas: range, data: Sequence[Data] | None
+        self,
+        ensemble: Ensemble,
+        seed: int,
+        replicas: range,
+        data: Sequence[Data] | None = None,
+        *,
+        checkpoints: bool = False,
+        state: Mapping[str, NDArray] | None = None,
     ) -> None:
-        self.asked = len(replicas)
-        if self.asked == 1:  # NumPy sums a single lane in another order: simulate a second one
-            replicas = range(replicas.start, replicas.start + 2)
-        self.ensemble, self.replicas = ensemble, replicas
+        """A shard at its start, or where `state` was taken."""
+        self.ensemble, self.replicas, self.checkpoints = ensemble, replicas, checkpoints
         sets = [i % (ensemble.datasets if data is None else len(data)) for i in replicas]
         names = sorted(set(sets))
-        bare = [
+        self._bare = [
             draw(ensemble.task, seed=seed, dataset=n) if data is None else data[n] for n in names
         ]
-        self.outputs, self.inputs = bare[0].train.yx.shape
-        self.bare = bare
-        self.data = [d.with_constant_input() for d in bare] if ensemble.network.biases else bare
-        self.dataset, self.dataset_of = np.array(sets), np.searchsorted(names, sets)
-        network, update = ensemble.network, ensemble.update
-        self.layers, self.prepared_at = prepare(
-            ensemble.start, network, update, self.data, self.dataset_of,
-            seed=seed, replicas=replicas,
-        )  # fmt: skip
-        self.trainable = network.trainable(self.outputs, self.inputs)
-        self.batches = Batches(
-            update, self.data, self.dataset_of, seed=seed, replicas=list(replicas),
-            task=ensemble.task if data is None else None, dtype=network.precision,
-        )  # fmt: skip
-        self.kicks = None
-        if update.temperature > 0:
-            count = sum(layer[..., 0].size for layer in self.layers)
-            self.kicks = Stream(seed, "Langevin noise", replicas, -(-count // 2))
-        self.alive = np.arange(len(replicas))
+        self.dataset, self._dataset_of = np.array(sets), np.searchsorted(names, sets)
+        with _quiet():
+            self._build(seed, data is None, state)
 
-    def run(self) -> Outcome:
-        """Train to the horizon, looking at the events on the way."""
-        ensemble = self.ensemble
-        now = self._observe()
-        ledger = Ledger(
-            ensemble.events, ensemble.record_at, ensemble.check_every,
-            self._thresholds(now.test_error), now,
+    def _build(self, seed: int, own_task: bool, state: Mapping[str, NDArray] | None) -> None:
+        ensemble, network = self.ensemble, self.ensemble.network
+        outputs, inputs = self._bare[0].train.yx.shape
+        data = [d.with_constant_input() for d in self._bare] if network.biases else self._bare
+        self.alive = np.arange(len(self.replicas)) if state is None else state["alive"]
+        sets = self._dataset_of[self.alive]
+        if state is None:
+            layers, self._prepared_at = prepare(
+                ensemble.start, network, ensemble.update, data, sets,
+                seed=seed, replicas=self.replicas,
+            )  # fmt: skip
+        else:  # only their shapes matter
+            some = range(len(self.alive))
+            layers = network.initial(outputs, inputs, seed=seed, replicas=some)
+        plan = make_plan(
+            network, ensemble.update, data, sets, seed=seed,
+            replicas=[self.replicas[i] for i in self.alive],
+            task=ensemble.task if own_task else None,
         )  # fmt: skip
-        start = ensemble.start
+        self._machine: Machine = build(plan, layers)
+        self._gauge = Gauge(data, sets, inputs=inputs, linear=plan.path == "moments")
+        self._block = 8
+        if state is None:
+            self._open(layers)
+        else:
+            self._restore(state)
+
+    def _open(self, layers: Layers) -> None:
+        """Look at the start."""
+        start, total = self.ensemble.start, len(self.replicas)
         rank = start.rank if start.kind == "trap" else len(start.strengths)
-        dead = dead_amplitudes(self.layers, rank).T
-        steps = 0
-        while True:
-            self._drop(ledger.look(steps, self.alive, now))
-            if steps >= ensemble.steps or len(self.alive) == 0:
-                break
-            steps = self._advance(steps, min(ensemble.check_every, ensemble.steps - steps))
-            now = self._observe()
-        ledger.close()
-        return self._outcome(ledger, dead)
+        self._dead = dead_amplitudes(layers, rank).T
+        self._weights = np.empty((total, 0))
+        looks = self._looks(self._machine.observe(), None)
+        now = looks.pick(np.zeros(total, dtype=np.intp), np.arange(total))
+        self._ledger = Ledger(
+            self.ensemble.events, self.ensemble.record_at, self._thresholds(now), now,
+            competing=self.ensemble.competing,
+        )  # fmt: skip
+        self._enter(looks, None)
 
-    def _advance(self, at: int, count: int) -> int:
-        """Make `count` updates and return the number of updates made so far."""
-        for now in range(at, at + count):
-            slopes = gradients(self.layers, *self.batches.moments(now))
-            step(self.layers, slopes, self._noise(now), self.ensemble.update, self.trainable)
-        return at + count
+    @property
+    def step(self) -> int:
+        """Updates made so far."""
+        return int(self._machine.step)
 
-    def _noise(self, now: int) -> Layers | None:
-        """Standard normals for every weight, in the order of the layers, rows first."""
-        if self.kicks is None:
-            return None
-        draws = self.kicks.normals(now)
-        shapes = [layer.shape[:2] for layer in self.layers]
-        ends = np.cumsum([rows * columns for rows, columns in shapes])
-        parts = np.split(draws[: ends[-1]], ends[:-1])
-        return [part.reshape(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
+    @property
+    def finished(self) -> bool:
+        """Has every replica ended, or the horizon been reached?"""
+        return len(self.alive) == 0 or self.step >= self.ensemble.steps
 
-    def _observe(self) -> Observation:
-        """Observables of the replicas still simulated."""
-        maps = np.moveaxis(end_to_end(self.layers), -1, 0).astype(np.float64)
-        finite = np.isfinite(maps).all(axis=(1, 2)) & (np.abs(maps).max(axis=(1, 2)) < LARGEST)
-        maps = np.where(finite[:, None, None], maps, 0.0)
-        train, test = np.empty(len(maps)), np.empty(len(maps))
-        for index, data in enumerate(self.data):
-            mine = self.dataset_of[self.alive] == index
-            train[mine], test[mine] = data.train.error(maps[mine]), data.test.error(maps[mine])
-        return Observation(singular_values(maps[:, :, : self.inputs]), train, test, finite)
+    def advance(
+        self,
+        until: int | None = None,
+        *,
+        seconds: float = np.inf,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """Train up to `until` updates (a multiple of check_every), or for a while."""
+        ensemble, deadline = self.ensemble, time.monotonic() + seconds
+        until = ensemble.steps if until is None else min(until, ensemble.steps)
+        with _quiet():
+            while not self.finished and self.step < until:
+                began = time.monotonic()
+                looks = self._looks_at_once()
+                count = min(looks * ensemble.check_every, until - self.step)
+                rerun = None
+                if self.checkpoints and ensemble.events:
+                    rerun = (self.step, self._machine.state())
+                trace = self._machine.advance(count, ensemble.check_every)
+                self._enter(self._looks(trace, self._now), rerun)
+                now = time.monotonic()
+                if now - began < PATIENCE:
+                    self._block *= 2
+                elif now - began > 4 * PATIENCE:
+                    self._block = max(1, self._block // 4)
+                if now >= deadline or stop():
+                    break
+
+    def _looks_at_once(self) -> int:
+        """Looks in the next block; never many more than so far, lest a quick escape cost much."""
+        lanes = len(self.alive)
+        most = min(LOOKS // lanes, MEMORY // (self._now.maps.nbytes))
+        return max(1, min(self._block, most))
+
+    def _looks(self, trace: Trace, before: Measured | None) -> Looks:
+        seen = Measured(trace.maps, trace.norms, trace.train, trace.test)
+        return Looks(np.asarray(trace.steps), seen, before or seen, self._gauge)
+
+    def _enter(self, looks: Looks, rerun: tuple[int, dict[str, NDArray]] | None) -> None:
+        """Enter a block of looks into the ledger and let go of who is done."""
+        open_before = self._ledger.open[self.alive]
+        well, finished = self._ledger.enter(looks, self.alive)
+        self._now = looks.last
+        if rerun is not None and (ended := open_before & finished).any():
+            self._keep_weights(looks, *rerun, well, ended)
+        self._drop(finished)
+
+    def _keep_weights(
+        self,
+        looks: Looks,
+        at: int,
+        before: dict[str, NDArray],
+        well: NDArray[np.intp],
+        ended: NDArray[np.bool_],
+    ) -> None:
+        """The weights of replicas that ended, each at its own look: make the block once more."""
+        after = self._machine.state()
+        self._machine.restore(at, before)
+        for look, end in enumerate([at, *looks.steps.tolist()], start=-1):
+            if end > self.step:
+                self._machine.advance(end - self.step, end - self.step)
+            self._store_weights(ended & (well == look))
+        self._machine.restore(int(looks.steps[-1]), after)
+
+    def _store_weights(self, lanes: NDArray[np.bool_]) -> None:
+        weights = self._machine.state()["weights"]
+        if not self._weights.size:
+            self._weights = np.zeros((len(self.replicas), len(weights)), dtype=weights.dtype)
+        self._weights[self.alive[lanes]] = weights[:, lanes].T
 
     def _drop(self, finished: NDArray[np.bool_]) -> None:
         """Stop simulating replicas that are done; the others' numbers do not change."""
         left = int((~finished).sum())
+        # Copying costs more than a few idle lanes.
         if left == 0:
             self.alive = self.alive[:0]
-        # Copying costs more than a few idle lanes, and a single lane must not be left.
-        elif 2 <= left < 0.7 * len(finished):
-            keep = ~finished
-            self.alive = self.alive[keep]
-            self.layers = [np.ascontiguousarray(layer[..., keep]) for layer in self.layers]
-            self.batches.keep(keep)
-            if self.kicks is not None:
-                self.kicks.keep(keep)
+        elif left < 0.7 * len(finished):
+            self._keep(~finished)
 
-    def _thresholds(self, test_error: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _keep(self, mask: NDArray[np.bool_]) -> None:
+        self.alive = self.alive[mask]
+        self._machine.keep(mask)
+        self._gauge.keep(mask)
+        self._now = self._now.keep(mask)
+
+    def _thresholds(self, now: Observation) -> NDArray[np.float64]:
         """Threshold of every replica for every event, shape (replicas, events)."""
         table = np.empty((len(self.replicas), len(self.ensemble.events)))
         for e, event in enumerate(self.ensemble.events):
             if event.threshold == "midpoint":
                 learned = [
                     learned_error(d, self.ensemble.network, self.ensemble.update.weight_decay)
-                    for d in self.bare
+                    for d in self._bare
                 ]
-                table[:, e] = 0.5 * (test_error + np.array(learned)[self.dataset_of])
+                table[:, e] = 0.5 * (now.test_error + np.array(learned)[self._dataset_of])
             else:
                 table[:, e] = event.threshold
         return table
 
-    def _outcome(self, ledger: Ledger, dead: NDArray[np.float64]) -> Outcome:
-        """Everything seen, of the replicas that were asked for."""
-        some, ensemble = slice(self.asked), self.ensemble
-        rate = ensemble.update.learning_rate
+    def state(self) -> dict[str, NDArray]:
+        """Everything that `Shard(..., state=...)` needs to go on, as plain arrays."""
+        ledger = self._ledger
+        start = ledger.start
+        return {
+            "step": np.array(self.step),
+            "alive": self.alive,
+            "dead": self._dead,
+            "prepared_at": self._prepared_at,
+            "weights": self._weights,
+            "thresholds": ledger.thresholds,
+            "start.strengths": start.strengths,
+            "start.errors": np.array([start.train_error, start.test_error]),
+            **{f"machine.{name}": value for name, value in self._machine.state().items()},
+            **{f"ledger.{name}": getattr(ledger, name).copy() for name in Ledger.ARRAYS},
+        }
+
+    def _restore(self, state: Mapping[str, NDArray]) -> None:
+        self._dead, self._prepared_at = state["dead"], state["prepared_at"]
+        self._weights = state["weights"].copy()
+        start = Observation(state["start.strengths"], *state["start.errors"])
+        self._ledger = Ledger(
+            self.ensemble.events, self.ensemble.record_at, state["thresholds"], start,
+            competing=self.ensemble.competing,
+        )  # fmt: skip
+        for name in Ledger.ARRAYS:
+            setattr(self._ledger, name, state[f"ledger.{name}"].copy())
+        prefix = "machine."
+        machine = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
+        self._machine.restore(int(state["step"]), machine)
+        self._now = self._looks(self._machine.observe(), None).last
+
+    def dates(self) -> NDArray[np.int64]:
+        """Updates and replicas of the escapes of the first event so far, shape (2, escapes)."""
+        if not self.ensemble.events:
+            return np.empty((2, 0), dtype=np.int64)
+        escaped = np.flatnonzero(self._ledger.hit[:, 0] >= 0)
+        return np.stack([self._ledger.hit[escaped, 0], np.array(self.replicas)[escaped]])
+
+    def outcome(self) -> Outcome:
+        """Everything seen so far; who is still at large is censored."""
+        ledger, ensemble = self._ledger, self.ensemble
+        if len(self.alive):
+            with _quiet():
+                ledger.close(self._looks(self._machine.observe(), None), self.alive)
+        if self.checkpoints:
+            self._store_weights(ledger.open[self.alive])
         passages = [
-            ledger.passage(e, self.replicas, self.dataset, rate).select(some)
+            ledger.passage(e, self.replicas, self.dataset, ensemble.update.time(ledger.ends(e)))
             for e in range(len(ensemble.events))
         ]
         return Outcome(
             passages=tuple(passages),
-            initial_strengths=ledger.start.strengths[some],
-            dead_amplitudes=dead[some],
-            prepared_at=self.prepared_at[some],
-            thresholds=ledger.thresholds[some],
-            strengths=ledger.last.strengths[some],
-            train_error=ledger.last.train_error[some],
-            test_error=ledger.last.test_error[some],
+            initial_strengths=ledger.start.strengths,
+            dead_amplitudes=self._dead,
+            prepared_at=self._prepared_at,
+            thresholds=ledger.thresholds,
+            strengths=ledger.strengths,
+            escape_strengths=ledger.escape_strengths,
+            train_error=ledger.train_error,
+            test_error=ledger.test_error,
+            weight_norms=np.sqrt(ledger.norm),
+            weights=self._weights,
             recorded_steps=np.array(ensemble.record_at, dtype=np.int64),
-            recorded_strengths=ledger.recorded("strengths")[some],
-            recorded_train_error=ledger.recorded("train_error")[some],
-            recorded_test_error=ledger.recorded("test_error")[some],
+            recorded_strengths=ledger.recorded_strengths,
+            recorded_train_error=ledger.recorded_train_error,
+            recorded_test_error=ledger.recorded_test_error,
         )
+
+
+def _quiet() -> Any:
+    """A replica that diverges overflows, and that is data."""
+    return np.errstate(over="ignore", invalid="ignore", under="ignore")
 
 
 def learned_error(data: Data, network: Network, weight_decay: float) -> float:

@@ -88,35 +88,53 @@ def exponential_rate(
     more than 1 % of the replicas diverged. All replicas are taken as independent with one rate:
     where they are nested in data sets, `bootstrap.rate_across_datasets` has the honest interval.
     """
-    check_watched(times)
-    low, high = rate_interval(times.events, times.exposure, confidence=confidence, method=method)
+    return rate_from_counts(
+        times.events, times.exposure, times.status_counts, confidence=confidence, method=method
+    )
+
+
+def rate_from_counts(
+    events: int,
+    exposure: float,
+    status_counts: dict[str, int],
+    *,
+    confidence: float = 0.95,
+    method: Method = "automatic",
+) -> RateEstimate:
+    """`exponential_rate` where the times themselves are too many to hold: counts are enough."""
+    _check_exposure(exposure, status_counts)
+    low, high = rate_interval(events, exposure, confidence=confidence, method=method)
     return RateEstimate(
-        rate=times.events / times.exposure,
+        rate=events / exposure,
         low=float(low),
         high=float(high),
         confidence=confidence,
-        events=times.events,
-        exposure=times.exposure,
-        replicas=times.status.size,
-        method=_method_used(times.events, method),
-        status_counts=times.status_counts,
+        events=events,
+        exposure=exposure,
+        replicas=sum(status_counts.values()),
+        method=_method_used(events, method),
+        status_counts=status_counts,
     )
 
 
 def check_watched(times: EscapeTimes) -> None:
     """Refuse replicas that were never at risk; warn when many of them diverged."""
-    if times.exposure <= 0:
+    _check_exposure(times.exposure, times.status_counts)
+
+
+def _check_exposure(exposure: float, status_counts: dict[str, int]) -> None:
+    diverged, replicas = status_counts.get("diverged", 0), sum(status_counts.values())
+    if exposure <= 0:
         raise InputError(
-            f"The {times.status.size} replicas were watched for no time at all, so they say "
+            f"The {replicas} replicas were watched for no time at all, so they say "
             "nothing about a rate; give at least one replica with a positive time."
         )
-    diverged, replicas = times.status_counts["diverged"], times.status.size
     if diverged > 0.01 * replicas:
         warnings.warn(
             f"{diverged} of {replicas} replicas diverged; an estimate that treats them as "
             "censored assumes that they would have escaped like the others.",
             DivergedWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
 
 

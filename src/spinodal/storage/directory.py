@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,8 +131,20 @@ class RunDirectory:
         self._settle(name, entry)
         self._save()
 
-    def write_output(self, relative: str, data: bytes) -> Path:
-        """Write a file that can be made again from the records (a page, a figure)."""
+    def remove_record(self, name: str) -> None:
+        """Remove a record that has served its purpose; one that is not there is no mistake."""
+        if name not in self._manifest["files"]:
+            return
+        # The file goes first: a kill in between leaves an entry without a file, which is known
+        # as missing, and never a file without an entry, which would look foreign.
+        path = self._record(name)
+        with explained(path):
+            path.unlink(missing_ok=True)
+        del self._manifest["files"][name]
+        self._save()
+
+    def write_output(self, relative: str, data: bytes | Iterable[bytes]) -> Path:
+        """Write a file that can be made again from the records (a page, a figure, a long table)."""
         path = self.path / relative
         self._write(path, data)
         return path
@@ -152,8 +164,8 @@ class RunDirectory:
             raise InputError(f"A record needs a plain file name such as fig2a.json, got {name!r}.")
         return self.path / "records" / name
 
-    def _write(self, path: Path, data: bytes) -> None:
-        with explained(path, needed=len(data)):
+    def _write(self, path: Path, data: bytes | Iterable[bytes]) -> None:
+        with explained(path, needed=len(data) if isinstance(data, bytes) else 0):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(path, data)
 

@@ -6,8 +6,9 @@ import errno
 import hashlib
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 
 from spinodal.errors import InputError
@@ -16,12 +17,18 @@ TEMPORARY = ".spinodal-tmp"
 """The ending of half-written files; a killed writer may leave one, the next removes it."""
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` so that every reader sees the old bytes or the new, never half."""
+def write_atomically(path: Path, data: bytes | Iterable[bytes]) -> None:
+    """Replace `path` by `data` so that every reader sees the old bytes or the new, never half.
+
+    Pieces are asked for one by one, the first of them before any file is made.
+    """
+    pieces = iter((data,) if isinstance(data, bytes) else data)
+    first = next(pieces, b"")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}{TEMPORARY}")
     try:
         with temporary.open("xb") as file:
-            file.write(data)
+            for piece in chain((first,), pieces):
+                file.write(piece)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -1,0 +1,291 @@
+"""Escape times of any network: from a settings file to a table, and a rate with its interval."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, field_validator, model_validator
+
+from spinodal.dynamics import ensemble as ensembles
+from spinodal.dynamics.checkpoints import Start
+from spinodal.dynamics.events import Event
+from spinodal.dynamics.files import save_checkpoint
+from spinodal.dynamics.networks import Network
+from spinodal.dynamics.outcome import Outcome
+from spinodal.dynamics.shard import Ensemble
+from spinodal.dynamics.snapshots import Store
+from spinodal.dynamics.tasks import Task
+from spinodal.dynamics.updates import Update
+from spinodal.errors import InputError
+from spinodal.protocols import escape_table, settings_file
+from spinodal.records import STATUSES, EscapeTimes, Settings
+from spinodal.statistics.bootstrap import rate_across_datasets
+from spinodal.statistics.survival import rate_from_counts
+from spinodal.storage import RunDirectory
+
+LARGEST_COUNT = 10**12
+"""Updates or replicas; more would not end."""
+
+
+class RunSettings(Settings):
+    """How many replicas are watched, for how long, and how they are counted.
+
+    `steps` is the horizon in updates, `check_every` the updates between two looks. Replica i
+    trains on data set i modulo `datasets`. With `stop_after_events` all are watched until that
+    escape, in simulated time, which makes the interval exact. `rank_above` is the strength beyond
+    which a feature counts in from_rank and to_rank: by default the threshold of the first strength
+    event, or 0.1. Trajectories are recorded every `record_every` updates, or at
+    `record_per_decade` logarithmically spaced updates a decade; recorded replicas are watched to
+    the horizon. `checkpoints` keeps everyone's weights.
+    """
+
+    replicas: int = Field(ge=1, le=LARGEST_COUNT)
+    steps: int = Field(ge=1, le=LARGEST_COUNT)
+    check_every: int = Field(default=1, ge=1, le=LARGEST_COUNT)
+    datasets: int = Field(default=1, ge=1, le=10**6)
+    seed: int = Field(default=1, ge=0, lt=2**63)
+    confidence: float = Field(default=0.95, gt=0, lt=1)
+    stop_after_events: int | None = Field(default=None, ge=1, le=LARGEST_COUNT)
+    rank_above: float | None = Field(default=None, gt=0)
+    record_every: int | None = Field(default=None, ge=1, le=LARGEST_COUNT)
+    record_per_decade: int | None = Field(default=None, ge=1, le=1000)
+    checkpoints: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> RunSettings:
+        if self.stop_after_events is not None and self.stop_after_events > self.replicas:
+            raise InputError(
+                f"stop_after_events = {self.stop_after_events} needs at least as many replicas, "
+                f"got {self.replicas}"
+            )
+        if self.record_every is not None and self.record_per_decade is not None:
+            raise InputError("give record_every or record_per_decade, not both")
+        if self.record_every is not None and self.record_every % self.check_every:
+            raise InputError(
+                f"record_every must be a multiple of check_every = {self.check_every}, "
+                f"got {self.record_every}"
+            )
+        if self.record_every is not None and self.steps // self.record_every > 100_000:
+            raise InputError(
+                f"record_every = {self.record_every} asks for more than 100000 records of every "
+                "replica: record less often, or use record_per_decade"
+            )
+        return self
+
+    @property
+    def record_at(self) -> tuple[int, ...]:
+        """Updates to record."""
+        if self.record_every is not None:
+            return tuple(range(0, self.steps + 1, self.record_every))
+        if self.record_per_decade is not None:
+            return ensembles.logarithmic_grid(self.steps, self.check_every, self.record_per_decade)
+        return ()
+
+
+class EscapeSettings(Settings):
+    """What `spinodal escape` does: one section of the file for each field.
+
+    The first event is the escape; others, named in further [[event]] tables, are rivals: who meets
+    one of them first has escaped elsewhere.
+    """
+
+    task: Task
+    network: Network = Network()
+    update: Update
+    start: Start = Start()
+    event: tuple[Event, ...] = Field(min_length=1, max_length=100)
+    run: RunSettings
+
+    @field_validator("event", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: object) -> object:
+        return (value,) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _consistent(self) -> EscapeSettings:
+        _ = self.ensemble
+        return self
+
+    @property
+    def ensemble(self) -> Ensemble:
+        """The same settings as the simulator takes them."""
+        return Ensemble(
+            task=self.task, network=self.network, update=self.update, start=self.start,
+            events=self.event, competing=True, steps=self.run.steps,
+            check_every=self.run.check_every, datasets=self.run.datasets,
+            record_at=self.run.record_at,
+        )  # fmt: skip
+
+    @property
+    def digest(self) -> str:
+        """The name of these settings, the seed left out."""
+        unseeded = self.model_copy(update={"run": self.run.model_copy(update={"seed": 0})})
+        return Settings.digest.fget(unseeded)  # pyright: ignore[reportOptionalCall]
+
+    @property
+    def rank_above(self) -> float:
+        """The strength beyond which a feature counts as learned."""
+        strengths = (
+            float(event.threshold) for event in self.event if event.observable == "strength"
+        )
+        return self.run.rank_above or max(next(strengths, 0.1), 0.0)
+
+
+class EscapeOptions(Settings):
+    """What changes no number of the result, and the seed that may replace that of the file."""
+
+    threads: int | None = Field(default=None, ge=1, le=10_000)
+    shard_size: int | None = Field(default=None, ge=1, le=LARGEST_COUNT)
+    seed: int | None = Field(default=None, ge=0, lt=2**63)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EscapeSummary:
+    """The escape rate per unit time, with its interval and what it rests on."""
+
+    rate: float
+    low: float
+    high: float
+    confidence: float
+    events: int
+    exposure: float
+    replicas: int
+    status_counts: dict[str, int]
+    method: str
+    settings_digest: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain data, in this order."""
+        return asdict(self)
+
+
+def load(path: str | Path) -> EscapeSettings:
+    """Settings from a TOML file; whatever is wrong with it is one `InputError`."""
+    return settings_file.load(path, EscapeSettings)
+
+
+def escape(
+    settings: EscapeSettings,
+    *,
+    out: str | os.PathLike[str],
+    seed: int | None = None,
+    workers: int = 1,
+    shard_size: int | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[float, str], Any] | None = None,
+    snapshot_every: float = ensembles.SNAPSHOT_EVERY,
+) -> EscapeSummary:
+    """Simulate, store and estimate; the same call again goes on where it was interrupted.
+
+    Writes `escapes.csv` and `summary.json` into `out`; where there is something to tell also
+    `diverged.csv`, `trajectories.csv` and `checkpoint.npz`. Their bytes depend on the settings and
+    the seed alone, not on workers, shard_size, executor or interruptions.
+    """
+    ensemble, run = settings.ensemble, settings.run
+    seed = run.seed if seed is None else seed
+    about = {"replicas": run.replicas, "steps": run.steps}
+    with RunDirectory(
+        out, kind="escape", digest=settings.digest, seed=seed, about=about
+    ) as directory:
+        plain = json.dumps(settings.model_dump(mode="json"), indent=1) + "\n"
+        directory.write_output("settings.json", plain.encode())
+        store, tally = Store(directory), _Tally(settings)
+
+        def parts() -> Iterator[Outcome]:  # what is finished is only read when asked for again
+            return ensembles.stream(
+                ensemble, seed=seed, replicas=run.replicas, workers=workers,
+                shard_size=shard_size, executor=executor, store=store,
+                stop_after_events=run.stop_after_events, checkpoints=run.checkpoints,
+                progress=progress, snapshot_every=snapshot_every,
+            )  # fmt: skip
+
+        rows = escape_table.escapes(
+            tally.watch(parts()), settings.update, seed=seed, rank_above=settings.rank_above
+        )
+        directory.write_output("escapes.csv", rows)
+        if tally.diverged:
+            directory.write_output("diverged.csv", escape_table.DIVERGED.encode() + tally.diverged)
+        if run.record_at:
+            rows = escape_table.trajectories(parts(), settings.update)
+            directory.write_output("trajectories.csv", rows)
+        if run.checkpoints:
+            _save_weights(directory.path / "checkpoint.npz", ensemble, parts())
+        summary = tally.summary()
+        text = json.dumps(summary.as_dict(), indent=1, allow_nan=False) + "\n"
+        directory.write_output("summary.json", text.encode())
+    return summary
+
+
+def _save_weights(path: Path, ensemble: Ensemble, parts: Iterator[Outcome]) -> None:
+    """Everyone's last weights, as `[start] kind = "checkpoint"` reads them."""
+    weights = np.concatenate([outcome.weights for outcome in parts]).T
+    network = ensemble.network
+    blocks = network.blocks(*ensemble.task.shape)
+    ends = np.cumsum([rows * columns for rows, columns in blocks])
+    layers = [
+        part.reshape(*block, -1)
+        for part, block in zip(np.split(weights, ends[:-1]), blocks, strict=True)
+    ]
+    save_checkpoint(path, layers, biases=network.biases)
+
+
+class _Tally:
+    """Counts what passes by, shard after shard, so that no table has to be held."""
+
+    def __init__(self, settings: EscapeSettings) -> None:
+        self._settings = settings
+        self._counts: Counter[str] = Counter()
+        self._steps: list[NDArray[np.int64]] = []
+        self._times: list[EscapeTimes] = []
+        self.diverged = b""
+
+    def watch(self, parts: Iterator[Outcome]) -> Iterator[Outcome]:
+        """Hand the shards on."""
+        for outcome in parts:
+            times = outcome.passages[0]
+            self._counts.update(times.status_counts)
+            self._steps.append(times.steps)
+            if self._settings.run.datasets > 1:
+                self._times.append(times)
+            self.diverged += escape_table.diverged(outcome)
+            yield outcome
+
+    def summary(self) -> EscapeSummary:
+        """The rate of the first event."""
+        settings, run = self._settings, self._settings.run
+        counts = {status: self._counts[status] for status in STATUSES}
+        events = counts["escaped"]
+        time = settings.update.time
+        exposure = math.fsum(t for steps in self._steps for t in time(steps).tolist())
+        stopped = run.stop_after_events is not None and events == run.stop_after_events
+        estimate = rate_from_counts(
+            events, exposure, counts, confidence=run.confidence,
+            method="fixed_events" if stopped else "automatic",
+        )  # fmt: skip
+        low, high, method = estimate.low, estimate.high, estimate.method
+        if run.datasets > 1 and events > 0 and not stopped:
+            # Replicas that share a data set are not independent: data sets are the unit.
+            across = rate_across_datasets(EscapeTimes.merge(self._times), confidence=run.confidence)
+            low, high, method = across.low, across.high, "across_datasets"
+        return EscapeSummary(
+            rate=estimate.rate,
+            low=low,
+            high=high,
+            confidence=run.confidence,
+            events=events,
+            exposure=exposure,
+            replicas=run.replicas,
+            status_counts=counts,
+            method=method,
+            settings_digest=settings.digest,
+        )
