@@ -124,7 +124,8 @@ class Twin:
         wide = self._weights.astype(np.float64, copy=False)
         norms = contract("ir,ir->r", wide, wide)
         if plan.path == "moments":
-            return _look(self.step, end_to_end(self.layers), norms, None, None)
+            maps = end_to_end(self.layers).copy()  # a single layer is its own map
+            return _look(self.step, maps, norms, None, None)
         assert plan.x is not None
         assert plan.y is not None
         x = lanes(plan.x, plan.dataset_of)
