@@ -37,6 +37,7 @@ def declared() -> list[tuple[str, tuple[str, ...]]]:
     groups = {
         ("core",): PROJECT["project"]["dependencies"],
         ("core", "build"): PROJECT["build-system"]["requires"],
+        ("engine",): PROJECT["dependency-groups"]["engine"],
         ("core", "build", "test"): PROJECT["dependency-groups"]["test"],
         ("torch",): PROJECT["dependency-groups"]["torch"],
     }
@@ -54,7 +55,7 @@ def test_every_declared_dependency_is_pinned_to_a_version_it_allows(
     assert wanted.specifier.contains(version.version)
 
 
-@pytest.mark.parametrize("layers", [("core",), ("core", "build", "test")], ids=str)
+@pytest.mark.parametrize("layers", [("core",), ("core", "build", "test"), ("engine",)], ids=str)
 def test_the_lock_files_are_complete(layers: tuple[str, ...]):
     pinned = pins(*layers)
     for name in pinned:
@@ -73,7 +74,7 @@ def test_reproducing_the_paper_takes_no_torch():
 
 @pytest.mark.needs("scikit_build_core")
 def test_a_wheel_is_built_without_a_compiler_and_holds_every_file(tmp_path: Path):
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
+    for name in ("pyproject.toml", "CMakeLists.txt", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, tmp_path)
     ignore = shutil.ignore_patterns("__pycache__", "*.pyc")
     shutil.copytree(ROOT / "src", tmp_path / "src", ignore=ignore)
@@ -86,7 +87,8 @@ def test_a_wheel_is_built_without_a_compiler_and_holds_every_file(tmp_path: Path
     shipped = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info" not in name}
     source = ROOT / "src"
     files = (path for path in (source / "spinodal").rglob("*") if path.is_file())
-    kept = {str(path.relative_to(source)) for path in files if path.suffix != ".pyc"}
+    left_out = (".pyc", ".cpp", ".hpp")
+    kept = {str(path.relative_to(source)) for path in files if path.suffix not in left_out}
     assert shipped == kept
     assert "spinodal/py.typed" in kept
 

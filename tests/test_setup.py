@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import setup
 from environment import MARK, STAMP, CommandFailed, Environment, SetupError, exclusive, explain
 
 TOOLS = Path(__file__).resolve().parent.parent / "tools"
@@ -29,6 +30,22 @@ def made(tmp_path: Path) -> Environment:
 
 def test_finished_work_is_remembered(made: Environment):
     assert made.read_stamp()["locks"] == "a"
+
+
+def test_changed_sources_of_the_engine_are_compiled_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for path in setup.ENGINE.glob("*.?pp"):
+        shutil.copy(path, tmp_path)
+    before = setup.built_from()
+    monkeypatch.setattr(setup, "ENGINE", tmp_path)
+    assert setup.built_from() == before
+    with (tmp_path / "lanes.hpp").open("a") as source:
+        source.write("\n")
+    changed = setup.built_from()
+    assert changed != before
+    monkeypatch.setenv("CXX", "another-compiler")
+    assert setup.built_from() not in (before, changed)
 
 
 def test_an_interrupted_environment_is_not_finished(made: Environment):

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 LAYERS = {
     "core": "What the package needs",
     "build": "What building the package adds to core.txt",
+    "engine": "What compiling the engine adds to build.txt",
     "test": "What the tests add to core.txt",
     "torch": "What the tests of PyTorch tools add to test.txt",
 }
@@ -27,6 +28,7 @@ def wanted() -> dict[str, list[str]]:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return {
         "build": project["build-system"]["requires"],
+        "engine": project["dependency-groups"]["engine"],
         "core": project["project"]["dependencies"],
         "test": project["dependency-groups"]["test"],
         "torch": project["dependency-groups"]["torch"],

@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
+import os
 import shutil
 import signal
 import subprocess
@@ -25,6 +26,7 @@ from environment import MARK, CommandFailed, Environment, SetupError, exclusive,
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = ROOT / "requirements"
+ENGINE = ROOT / "src" / "spinodal" / "dynamics" / "_engine"
 
 
 def digest(*files: Path) -> str:
@@ -33,6 +35,17 @@ def digest(*files: Path) -> str:
     for file in files:
         content.update(file.read_bytes())
     return content.hexdigest()[:16]
+
+
+def built_from() -> str:
+    """The name of all that the installed package depends on, the compiler that is found included.
+
+    Python files are not in it: the environment reads them where they are.
+    """
+    sources = sorted(path for path in ENGINE.iterdir() if path.suffix in (".cpp", ".hpp"))
+    compilers = [os.environ.get("CXX"), *map(shutil.which, ("c++", "g++", "clang++"))]
+    compiler = next((str(name) for name in compilers if name), "none")
+    return f"{digest(ROOT / 'pyproject.toml', ROOT / 'CMakeLists.txt', *sources)} {compiler}"
 
 
 def create(environment: Environment) -> None:
@@ -94,8 +107,8 @@ def ways_to_pip(python: Path, scratch: Path) -> Iterator[list[str]]:
 
 def prepare(environment: Environment, profile: str) -> None:
     """Bring the environment to `profile`, doing only what is not done yet."""
-    locks = digest(*(LOCKS / f"{name}.txt" for name in ("pip", "build", "core")))
-    project = digest(ROOT / "pyproject.toml")
+    locks = digest(*(LOCKS / f"{name}.txt" for name in ("pip", "build", "core", "engine")))
+    project = built_from()
     tests = digest(LOCKS / "test.txt", LOCKS / "torch.txt")
     stamp = environment.read_stamp()
     stale_tests = stamp.get("tests", tests) != tests
@@ -115,15 +128,29 @@ def prepare(environment: Environment, profile: str) -> None:
         stamp = {"locks": locks}
     environment.forget()
     if stamp.get("project") != project:
-        say("set-up: installing spinodal itself")
-        # With the build tools already pinned and installed, nothing more need be fetched.
-        here = ["--no-build-isolation", "--no-deps", "--editable", str(ROOT)]
-        environment.pip_install(*here, why="Installing spinodal")
+        add_spinodal(environment)
         stamp["project"] = project
         environment.write_stamp(stamp)
     if profile == "test":
         add_test_tools(environment, stamp, tests)
     say(f"set-up: done in {time.monotonic() - started:.0f} s")
+
+
+def add_spinodal(environment: Environment) -> None:
+    """The package itself, with its engine where there is a compiler."""
+    # Where these wheels do not exist the machine's own programs may do.
+    with contextlib.suppress(SetupError):
+        pins = str(LOCKS / "engine.txt")
+        environment.pip_install("-r", pins, why="Installing the compiler's tools")
+    say("set-up: compiling and installing spinodal itself")
+    # With the build tools already pinned and installed, nothing more need be fetched.
+    here = ["--no-build-isolation", "--no-deps", "--editable", str(ROOT)]
+    environment.pip_install(*here, why="Installing spinodal")
+    if not succeeds([str(environment.python), "-c", "import spinodal.dynamics.compiled"]):
+        say(
+            "set-up: going on without the compiled engine, so that simulations take much longer; "
+            "install a C++17 compiler (Debian and Ubuntu call it g++) and run make again."
+        )
 
 
 def add_test_tools(environment: Environment, stamp: dict[str, str], tests: str) -> None:
