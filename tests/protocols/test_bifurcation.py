@@ -41,9 +41,11 @@ def test_the_endpoint_depends_on_the_start_exactly_where_the_branches_coexist(re
 
 
 def test_a_wrong_regulariser_in_the_simulator_would_be_noticed(monkeypatch):
-    honest = bifurcation.gradients
+    honest = bifurcation.trainer
     monkeypatch.setattr(
-        bifurcation, "gradients", lambda *moments: [1.01 * slope for slope in honest(*moments)]
+        bifurcation,
+        "trainer",
+        lambda *where, weight_decay: honest(*where, weight_decay=weight_decay / 1.01),
     )
     with pytest.raises(AssertionError):
         assert_endpoints_lie_on_the_branches(bifurcation.run(SETTINGS, seed=1))

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from scipy.integrate import quad
 
 from spinodal.dynamics.tasks import draw
-from spinodal.protocols import phase_diagram, weight_decay_sweep
+from spinodal.protocols import phase_diagram
 from spinodal.protocols.phase_diagram import PhaseDiagramRecord, PhaseDiagramSettings
 from spinodal.protocols.quasi_static import predict, predict_population, strength_at
 from spinodal.protocols.sweep_records import Mean, ModeSummary
@@ -45,11 +45,9 @@ def test_every_sample_loses_its_features_where_its_own_moments_say(record):
 
 
 def test_a_wrong_regulariser_in_the_simulator_would_be_noticed(monkeypatch):
-    honest = weight_decay_sweep.gradients
+    honest = phase_diagram.sweep
     monkeypatch.setattr(
-        weight_decay_sweep,
-        "gradients",
-        lambda *moments: [1.15 * slope for slope in honest(*moments)],
+        phase_diagram, "sweep", lambda state, rungs, **how: honest(state, rungs / 1.15, **how)
     )
     settings = SETTINGS.model_copy(update={"datasets": 2, "spectra": 3, "rung_epochs": 30})
     with pytest.raises(AssertionError):

@@ -19,8 +19,8 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 from spinodal.dynamics.checkpoints import balanced
 from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Layers, Network, end_to_end
-from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.tasks import GaussianTask, draw
+from spinodal.dynamics.trainer import trainer
 from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.records import Settings
@@ -257,16 +257,17 @@ def _train(
     steepest = settings.depth * max(settings.signals) ** (2 - 2 / settings.depth)
     rate = 0.6 / (steepest + 2 * float(decays.max()))
     update = Update(learning_rate=rate, weight_decay=0.0, sampling="population")
-    xx, yx = data.train.xx[..., None], data.train.yx[..., None]
+    lanes = np.zeros(len(decays), dtype=np.int64)
+    machine = trainer(layers, network, update, [data], lanes, weight_decay=decays)
     steps = round(settings.time / rate)
-    slopes = layers
-    for count in range(steps):
-        slopes = gradients(layers, xx, yx)
-        for slope, layer in zip(slopes, layers, strict=True):
-            slope += decays * layer
-        step(layers, slopes, None, update)
-        if count % 500 == 0:
-            progress(count / steps)
+    while machine.step < steps:
+        progress(machine.step / steps)
+        count = min(2000, steps - machine.step)
+        machine.advance(count, count)
+    layers = machine.layers
+    slopes = gradients(layers, data.train.xx[..., None], data.train.yx[..., None])
+    for slope, layer in zip(slopes, layers, strict=True):
+        slope += decays * layer
     length = np.sqrt(np.sum([np.einsum("ijr,ijr->r", s, s) for s in slopes], axis=0))
     maps = end_to_end(layers)
     strengths = np.einsum("ik,ijr,kj->kr", left[:, : len(starts)], maps, right[: len(starts)])

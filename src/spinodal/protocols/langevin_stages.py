@@ -22,6 +22,7 @@ step measures it on the stage that the temperature was chosen for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
@@ -30,18 +31,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from spinodal.dynamics.checkpoints import Start, prepare
+from spinodal.dynamics.checkpoints import Start
 from spinodal.dynamics.ensemble import Ensemble, Event, Outcome
-from spinodal.dynamics.gradients import gradients
-from spinodal.dynamics.networks import Network, strengths
-from spinodal.dynamics.optimisers import step
-from spinodal.dynamics.tasks import GaussianTask, draw
-from spinodal.dynamics.updates import Update
+from spinodal.dynamics.networks import Network
+from spinodal.dynamics.tasks import GaussianTask
+from spinodal.dynamics.updates import Stage, Update
 from spinodal.protocols.abruptness import Abruptness, abruptness
 from spinodal.protocols.activation import DRIFT_FROM, SEVERAL
 from spinodal.protocols.side_by_side import Job, ensemble_job, own_seed
 from spinodal.records import EscapeTimes, RateEstimate, Settings
-from spinodal.seeding import Stream, generator
+from spinodal.seeding import generator
 from spinodal.statistics.passage import first_passage
 from spinodal.statistics.proportion import Proportion, escape_probability
 from spinodal.statistics.survival import (
@@ -286,13 +285,6 @@ class LangevinRecord:
         return next(s for s in self.stages if (s.start, s.stage) == (start, stage))
 
 
-class Cooled(NamedTuple):
-    """Replicas that escaped after the noise was switched off, of those still trapped then."""
-
-    escaped: int
-    trapped: int
-
-
 def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
     """Three starts, more replicas for the first stage, and the noise-off controls."""
     jobs: dict[str, Job] = {}
@@ -340,34 +332,28 @@ def plan(settings: LangevinSettings, seed: int) -> dict[str, Job]:
             quiet = ensemble.noise_off.twin(steps=short, record_at=())
             # The start is the same for all replicas: without noise one run says it all.
             jobs[f"{prefix}, {name}, noise off"] = ensemble_job(quiet, seed=job["seed"], replicas=1)
-            jobs[f"{prefix}, {name}, cooled"] = Job(
-                cooled, (settings, starts[name], own_seed(seed, settings.name, name, "cooled")),
-                8.0 * settings.replicas * (settings.thermal_steps + settings.twin_steps),
-            )  # fmt: skip
+            jobs[f"{prefix}, {name}, cooled"] = ensemble_job(
+                _cooled(settings, starts[name]),
+                seed=own_seed(seed, settings.name, name, "cooled"),
+                replicas=settings.replicas,
+            )
     return jobs
 
 
-def cooled(settings: LangevinSettings, start: Start, seed: int) -> Cooled:
+def _cooled(settings: LangevinSettings, start: Start) -> Ensemble:
     """Train with noise for `thermal_steps`, then without: does the scatter alone escape?"""
-    replicas, update = range(settings.replicas), settings.update
-    data = [draw(settings.task, seed=seed, dataset=0)]
-    lanes = np.zeros(len(replicas), dtype=int)
-    layers, _ = prepare(start, settings.network, update, data, lanes, seed=seed, replicas=replicas)
-    shapes = [layer.shape for layer in layers]
-    sizes = [rows * columns for rows, columns, _ in shapes]
-    stream = Stream(seed, "Langevin noise", list(replicas), -(-sum(sizes) // 2))
-    xx, yx = data[0].train.xx[..., None], data[0].train.yx[..., None]
-    for now in range(settings.thermal_steps):
-        draws = np.split(stream.normals(now)[: sum(sizes)], np.cumsum(sizes)[:-1])
-        noise = [part.reshape(shape) for part, shape in zip(draws, shapes, strict=True)]
-        step(layers, gradients(layers, xx, yx), noise, update)
-    rank = len(start.strengths)
-    # Beyond the barrier a replica is on its way, and needs no noise to arrive.
-    trapped = strengths(layers)[rank] < settings.barrier(rank)
-    for _ in range(settings.twin_steps):
-        step(layers, gradients(layers, xx, yx), None, update.noiseless)
-    escaped = trapped & (strengths(layers)[rank] > settings.threshold(rank))
-    return Cooled(int(escaped.sum()), int(trapped.sum()))
+    thermal, end = settings.thermal_steps, settings.thermal_steps + settings.twin_steps
+    return Ensemble(
+        task=settings.task,
+        network=settings.network,
+        update=settings.update.model_copy(
+            update={"schedule": (Stage(at=thermal, temperature=0.0),)}
+        ),
+        start=start,
+        steps=end,
+        check_every=math.gcd(thermal, end),
+        record_at=(thermal, end),
+    )
 
 
 def read(settings: LangevinSettings, seed: int, results: Mapping[str, Any]) -> LangevinRecord:
@@ -559,7 +545,13 @@ def _noise_off(settings: LangevinSettings, results: Mapping[str, Any]) -> tuple[
     rows = []
     for start in ("rank 1", "trivial"):
         quiet: Outcome = results[f"Langevin, {settings.name}, {start}, noise off"]
-        cool: Cooled = results[f"Langevin, {settings.name}, {start}, cooled"]
+        cold: Outcome = results[f"Langevin, {settings.name}, {start}, cooled"]
+        rank = 1 if start == "rank 1" else 0
+        when_stopped, at_the_end = cold.recorded_strengths[:, :, rank].T
+        # Beyond the barrier a replica is on its way, and needs no noise to arrive.
+        trapped = when_stopped < settings.barrier(rank)
+        escaped = trapped & (at_the_end > settings.threshold(rank))
+        cool = int(escaped.sum()), int(trapped.sum())
         rest = quiet.passages[0]
         rows += [
             NoiseOff(
@@ -575,9 +567,9 @@ def _noise_off(settings: LangevinSettings, results: Mapping[str, Any]) -> tuple[
                 start=start,
                 after=f"{settings.thermal_steps} updates with noise",
                 deterministic=False,
-                escapes=cool.escaped,
-                trials=cool.trapped,
-                fraction=escape_probability(*cool) if cool.trapped else None,
+                escapes=cool[0],
+                trials=cool[1],
+                fraction=escape_probability(*cool) if cool[1] else None,
                 steps=settings.twin_steps,
             ),
         ]

@@ -246,12 +246,12 @@ def _sweeps(
     update = settings.update
     long = settings.rung_steps(settings.rung_epochs)
     up = sweep(
-        start, rungs, lanes=lanes, update=update, rung_steps=long, seed=seed,
+        start, rungs, lanes=lanes, network=network, update=update, rung_steps=long, seed=seed,
         wanted=lambda strengths: _one_lost(strengths, predictions),
         progress=lambda f: tell(0.3 + 0.25 * f, "sweeping up"),
     )  # fmt: skip
     short = sweep(
-        start, rungs, lanes=lanes, update=update, seed=seed,
+        start, rungs, lanes=lanes, network=network, update=update, seed=seed,
         rung_steps=settings.rung_steps(settings.rung_epochs // 2),
         progress=lambda f: tell(0.55 + 0.12 * f, "sweeping up with shorter rungs"),
     )  # fmt: skip
@@ -271,8 +271,8 @@ def _sweeps(
     )
     down_rungs = np.minimum(np.array(settings.weight_decays)[::-1, None], ceiling)
     down = sweep(
-        state, down_rungs, lanes=down_lanes, update=update, rung_steps=long, seed=seed,
-        first_step=len(rungs) * long,
+        state, down_rungs, lanes=down_lanes, network=network, update=update, rung_steps=long,
+        seed=seed, first_step=len(rungs) * long,
         progress=lambda f: tell(0.67 + 0.33 * f, "sweeping down"),
     )  # fmt: skip
     return _Runs(up, short, down, down_rungs, turned_of)

@@ -15,13 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, PositiveInt
 
-from spinodal.dynamics.batches import Batches
 from spinodal.dynamics.checkpoints import Start, prepare
-from spinodal.dynamics.gradients import gradients
-from spinodal.dynamics.networks import Layers, end_to_end, project_to_rank, strengths
-from spinodal.dynamics.optimisers import step
+from spinodal.dynamics.networks import Layers, project_to_rank
 from spinodal.dynamics.tasks import Data
+from spinodal.dynamics.trainer import copies_at, seen_strengths, trainer
 from spinodal.dynamics.updates import Update
+from spinodal.errors import InputError
 from spinodal.protocols.abruptness import Abruptness, abruptness
 from spinodal.protocols.minibatch_traps import MinibatchSettings
 from spinodal.protocols.side_by_side import Job
@@ -33,6 +32,9 @@ from spinodal.theory.plateau import plateau_time, separatrix
 
 LARGEST = 0.15
 """The largest residual: such a 'rank-1 checkpoint' is a ghost, a rank-2 network on its way down."""
+
+LONGEST = 200_000
+"""Updates after which a checkpoint that has not decayed to its residual is given up."""
 
 
 class LadderSettings(Settings):
@@ -167,24 +169,19 @@ def checkpoints(
     layers, decay = prepare(
         start, traps.network, traps.update(0.0), data, lanes, seed=seed, replicas=range(count)
     )
-    kept = [[layer.copy() for layer in layers] for _ in positive]
-    waiting = np.ones((len(positive), count), dtype=bool)
-    batches = Batches.of(
-        traps.update(0.0).noiseless, data, lanes, seed=seed, replicas=list(range(count)), task=None,
-        dtype="float64",
-    )  # fmt: skip
     plain = Update(learning_rate=traps.learning_rate, weight_decay=0.0, sampling="full")
-    while waiting.any():
-        passed = waiting & (strengths(layers)[rank] <= np.array(positive)[:, None])
-        for copies, here in zip(kept, passed, strict=True):
-            for copy, layer in zip(copies, layers, strict=True):
-                copy[..., here] = layer[..., here]
-        waiting &= ~passed
-        slopes = [
-            slope + decay * weight
-            for slope, weight in zip(gradients(layers, *batches.moments(0)), layers, strict=True)
-        ]
-        step(layers, slopes, None, plain)
+    machine = trainer(layers, traps.network, plain, data, lanes, weight_decay=decay)
+    kept = copies_at(
+        machine,
+        lambda values: values[rank] <= np.array(positive)[:, None],
+        targets=len(positive),
+        most=LONGEST,
+    )
+    if kept is None:
+        raise InputError(
+            f"Strength number {rank + 1} did not decay to the smallest residual, {positive[-1]:g}, "
+            f"within {LONGEST:,} updates: use a larger one."
+        )
     if 0.0 in residuals:
         kept.append(project_to_rank(kept[-1], rank))
     names = [*positive, *([0.0] if 0.0 in residuals else [])]
@@ -226,18 +223,12 @@ def _train(
     seed: int,
     data: list[Data],
 ) -> NDArray[np.float64]:
-    layers = [layer.copy() for layer in ready.layers]
-    batches = Batches.of(
-        update, data, ready.dataset, seed=seed, replicas=list(range(len(ready.dataset))),
-        task=None, dtype="float64",
-    )  # fmt: skip
-    rows = [strengths(layers)]
-    for now in range(epochs * traps.steps_per_epoch):
-        step(layers, gradients(layers, *batches.moments(now)), None, update)
-        if (now + 1) % traps.steps_per_epoch == 0:
-            rows.append(strengths(layers))
-    assert np.isfinite(end_to_end(layers)).all()
-    return np.transpose(rows, (2, 0, 1))
+    machine = trainer(ready.layers, traps.network, update, data, ready.dataset, seed=seed)
+    start, per_epoch = machine.observe(), traps.steps_per_epoch
+    seen = machine.advance(epochs * per_epoch, per_epoch)
+    maps = np.concatenate([start.maps, seen.maps])
+    assert np.isfinite(maps).all()
+    return np.transpose(seen_strengths(maps), (2, 0, 1))
 
 
 def _rung(

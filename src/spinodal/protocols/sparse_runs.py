@@ -7,15 +7,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spinodal.dynamics.batches import Batches
 from spinodal.dynamics.checkpoints import Start, prepare
-from spinodal.dynamics.gradients import gradients
-from spinodal.dynamics.networks import Layers, end_to_end, project_to_rank, strengths
-from spinodal.dynamics.optimisers import step
+from spinodal.dynamics.networks import Layers, project_to_rank, strengths
 from spinodal.dynamics.tasks import Data
+from spinodal.dynamics.trainer import copies_at, seen_strengths, trainer
 from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.protocols.sparse_records import SparseGrokkingSettings
+
+LOOKS = 500
+"""Updates made in one go while escapes are looked for after every one of them."""
 
 
 @dataclass(frozen=True)
@@ -61,29 +62,17 @@ def prepare_checkpoints(
     positive = sorted((r for r in settings.residuals if r > 0), reverse=True)
     names: list[float | None] = [*positive, None]
     targets = np.vstack([np.repeat(np.array(positive)[:, None], count, axis=1), tuned])
-    kept = [[layer.copy() for layer in layers] for _ in names]
-    waiting = np.ones(targets.shape, dtype=bool)
-    xx, yx = (
-        np.ascontiguousarray(np.stack([getattr(d.train, m) for d in data], axis=-1))
-        for m in ("xx", "yx")
-    )
     # Short steps, so that a target is met within a few per cent.
     fine = Update(learning_rate=0.01, weight_decay=0.0, sampling="full")
-    for _ in range(200_000):
-        passed = waiting & (strengths(layers)[1] <= targets)
-        for copies, here in zip(kept, passed, strict=True):
-            for copy, layer in zip(copies, layers, strict=True):
-                copy[..., here] = layer[..., here]
-        waiting &= ~passed
-        if not waiting.any():
-            break
-        slopes = gradients(layers, xx, yx)
-        step(layers, [s + decay * w for s, w in zip(slopes, layers, strict=True)], None, fine)
-    else:
+    machine = trainer(layers, settings.network, fine, data, np.arange(count), weight_decay=decay)
+    kept = copies_at(
+        machine, lambda values: values[1] <= targets, targets=len(targets), most=200_000
+    )
+    if kept is None:
         raise InputError("The second feature did not decay to the smallest residual.")
     if 0.0 in settings.residuals:
         names.append(0.0)
-        kept.append(project_to_rank(layers, 1))
+        kept.append(project_to_rank(machine.layers, 1))
     return Checkpoints(
         [np.concatenate(parts, axis=-1) for parts in zip(*kept, strict=True)],
         tuple(name for name in names for _ in range(count)),
@@ -103,27 +92,20 @@ def escape_updates(
 
     The horizon is one of time: at half the learning rate it holds twice the updates.
     """
-    layers = [layer.copy() for layer in checkpoints.layers]
-    total = layers[0].shape[-1]
-    batches = Batches.of(
-        update, data, checkpoints.dataset, seed=seed, replicas=list(range(total)),
-        task=None, dtype="float64",
-    )  # fmt: skip
-    escaped = np.full(total, -1)
-    lanes = np.arange(total)
+    total = len(checkpoints.residual)
+    machine = trainer(
+        checkpoints.layers, settings.network, update, data, checkpoints.dataset, seed=seed
+    )
+    escaped, lanes = np.full(total, -1), np.arange(total)
     horizon = round(settings.horizon * settings.learning_rate / update.learning_rate)
-    for now in range(1, horizon + 1):
-        step(layers, gradients(layers, *batches.moments(now - 1)), None, update)
-        beyond = strengths(layers)[1] > settings.threshold
-        escaped[lanes[beyond & (escaped[lanes] < 0)]] = now
-        open_ = escaped[lanes] < 0
-        if not open_.any():
-            break
-        # A lane alone would be summed in another order; a few idle ones are cheap.
-        if 2 <= open_.sum() < 0.8 * len(lanes):
-            lanes = lanes[open_]
-            layers = [np.ascontiguousarray(layer[..., open_]) for layer in layers]
-            batches.keep(open_)
+    while machine.step < horizon and len(lanes):
+        seen = machine.advance(min(LOOKS, horizon - machine.step), 1)
+        beyond = seen_strengths(seen.maps)[:, 1] > settings.threshold
+        hit = np.asarray(beyond.any(axis=0))
+        escaped[lanes[hit]] = seen.steps[beyond.argmax(axis=0)[hit]]
+        lanes = lanes[~hit]
+        if hit.any() and len(lanes):
+            machine.keep(~hit)
     keys = zip(checkpoints.residual, checkpoints.dataset.tolist(), strict=True)
     return {
         key: None if at < 0 else int(at) for key, at in zip(keys, escaped.tolist(), strict=True)
@@ -143,18 +125,17 @@ def follow(
     settings: SparseGrokkingSettings, data: list[Data], checkpoints: Checkpoints
 ) -> Followed:
     """Errors of the runs that are due at the stated time, to well beyond it."""
-    layers, update = [layer.copy() for layer in checkpoints.layers], settings.update(None)
-    batches = Batches.of(
-        update, data, checkpoints.dataset, seed=0, replicas=list(range(len(data))),
-        task=None, dtype="float64",
-    )  # fmt: skip
-    rows, at = [], []
-    for now in range(2 * settings.stated_epochs + 1):
-        if now % 10 == 0 or now < 10:
-            maps = np.moveaxis(end_to_end(layers), -1, 0)
-            rows.append([[float(getattr(d, part).error(w)) for d, w in zip(data, maps, strict=True)]
-                         for part in ("train", "test")])  # fmt: skip
-            at.append(now)
-        step(layers, gradients(layers, *batches.moments(now)), None, update)
-    errors = np.moveaxis(np.array(rows), 0, -1)
-    return Followed(np.array(at), errors[0], errors[1])
+    machine = trainer(
+        checkpoints.layers, settings.network, settings.update(None), data, checkpoints.dataset
+    )
+    first, early = machine.observe(), machine.advance(9, 1)
+    machine.advance(1, 1)
+    tenth = machine.observe()
+    later = machine.advance(2 * settings.stated_epochs - 10, 10)
+    looks = (first, early, tenth, later)
+    maps = np.moveaxis(np.concatenate([look.maps for look in looks]), -1, 0)
+    errors = [
+        np.array([getattr(d, part).error(w) for d, w in zip(data, maps, strict=True)])
+        for part in ("train", "test")
+    ]
+    return Followed(np.concatenate([look.steps for look in looks]), *errors)

@@ -8,16 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from spinodal.dynamics.batches import Batches
-from spinodal.dynamics.gradients import gradients
-from spinodal.dynamics.networks import Layers, end_to_end, singular_values
-from spinodal.dynamics.optimisers import step
+from spinodal.dynamics.machine import Machine
+from spinodal.dynamics.networks import Layers, Network, singular_values
 from spinodal.dynamics.tasks import Data
+from spinodal.dynamics.trainer import trainer
 from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 
 Floats = NDArray[np.float64]
-Moving = NDArray[np.floating]
 Mask = NDArray[np.bool_]
 
 
@@ -38,28 +36,32 @@ class Lanes:
         """Data set of every lane."""
         return (*self.noisy, *self.quiet)
 
-    def batches(self, update: Update, seed: int) -> Callable[[int], tuple[Moving, Moving]]:
-        """The batch moments of every step, shapes (rows, columns, lanes)."""
-
-        def source(update: Update, sets: tuple[int, ...], replicas: list[int]) -> Batches:
-            return Batches.of(
-                update,
-                list(self.data),
-                np.array(sets, dtype=np.int64),
+    def machines(
+        self, layers: Layers, network: Network, update: Update, *, seed: int, first_step: int
+    ) -> tuple[Machine, Machine]:
+        """One machine for the lanes with noise, one for the others."""
+        count = len(self.noisy)
+        parts = [[layer[..., :count] for layer in layers], [layer[..., count:] for layer in layers]]
+        noisy, quiet = (
+            trainer(
+                [np.ascontiguousarray(layer) for layer in part],
+                network,
+                own,
+                self.data,
+                sets,
                 seed=seed,
-                replicas=replicas,
-                task=None,
-                dtype="float64",
+                replicas=numbers,
+                first_step=first_step,
             )
-
-        noisy = source(update, self.noisy, list(self.replicas))
-        xx, yx = source(update.noiseless, self.quiet, []).moments(0)
-
-        def moments(at: int) -> tuple[Moving, Moving]:
-            batch = noisy.moments(at)
-            return np.concatenate([batch[0], xx], axis=-1), np.concatenate([batch[1], yx], axis=-1)
-
-        return moments
+            for part, own, sets, numbers in zip(
+                parts,
+                (update, update.noiseless),
+                (self.noisy, self.quiet),
+                (self.replicas, range(len(self.quiet))),
+                strict=True,
+            )
+        )
+        return noisy, quiet
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +85,7 @@ def sweep(
     rungs: Floats,
     *,
     lanes: Lanes,
+    network: Network,
     update: Update,
     rung_steps: int,
     seed: int,
@@ -96,33 +99,29 @@ def sweep(
     end of a rung and says which lanes to keep a copy of. `first_step` continues the order of
     batches of an earlier sweep.
     """
-    layers = [layer.copy() for layer in layers]
+    machines = lanes.machines(layers, network, update, seed=seed, first_step=first_step)
     kept, kept_at = [layer.copy() for layer in layers], np.full(len(lanes.datasets), -1)
-    plain = update.model_copy(update={"weight_decay": 0.0})
-    batches = lanes.batches(update, seed)
     strengths, errors = [], []
-    at = first_step
+    split = len(lanes.noisy)
     for number, decays in enumerate(rungs):
-        for _ in range(rung_steps):
-            slopes = gradients(layers, *batches(at))
-            for slope, layer in zip(slopes, layers, strict=True):
-                slope += decays * layer
-            step(layers, slopes, None, plain)
-            at += 1
-        values, error = _observe(layers, lanes)
+        maps = []
+        for machine, own in zip(machines, (decays[:split], decays[split:]), strict=True):
+            machine.decay = own.astype(network.precision)
+            maps.append(machine.advance(rung_steps, rung_steps).maps[-1])
+        values, error = _observe(np.concatenate(maps, axis=-1), lanes)
         strengths.append(values)
         errors.append(error)
         if wanted is not None:
             now = wanted(values) & (kept_at < 0)
             kept_at[now] = number
-            for copy, layer in zip(kept, layers, strict=True):
+            for copy, layer in zip(kept, _layers(machines), strict=True):
                 copy[..., now] = layer[..., now]
         if progress is not None:
             progress((number + 1) / len(rungs))
     return Sweep(
         strengths=np.array(strengths),
         test_error=np.array(errors),
-        layers=layers,
+        layers=_layers(machines),
         kept=kept,
         kept_at=kept_at,
     )
@@ -140,8 +139,14 @@ def last_held(strengths: Floats, threshold: float) -> int | None:
     return int(held[-1])
 
 
-def _observe(layers: Layers, lanes: Lanes) -> tuple[Floats, Floats]:
-    maps = np.moveaxis(end_to_end(layers), -1, 0).astype(np.float64)
+def _layers(machines: Sequence[Machine]) -> Layers:
+    """All lanes side by side again."""
+    parts = zip(*(machine.layers for machine in machines), strict=True)
+    return [np.concatenate(part, axis=-1) for part in parts]
+
+
+def _observe(maps: Floats, lanes: Lanes) -> tuple[Floats, Floats]:
+    maps = np.moveaxis(maps, -1, 0)
     if not np.all(np.isfinite(maps)):
         raise InputError("Training diverged during the sweep: use a smaller learning_rate.")
     error = np.empty(len(maps))
