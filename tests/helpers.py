@@ -8,7 +8,9 @@ from importlib import import_module
 from importlib.util import find_spec
 from types import ModuleType
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 
 def assert_consistent(estimate: float, truth: float, se: float, *, z_max: float = 4.0) -> None:
@@ -33,3 +35,28 @@ def import_or_skip(module: str) -> ModuleType:
     if absent(module):
         pytest.skip(f"needs {module}", allow_module_level=True)
     return import_module(module)
+
+
+def assert_covariance(
+    rows: NDArray[np.float64],
+    mean: NDArray[np.float64],
+    covariance: NDArray[np.float64],
+    *,
+    z_max: float = 5.0,
+) -> None:
+    """Independent rows (n, k) have this mean and covariance, entry by entry in standard errors."""
+    n, k = rows.shape
+    centred = rows - mean
+    squares = centred[:, :, None] * centred[:, None, :]
+    for name, values, truth in (
+        ("mean", centred, np.zeros(k)),
+        ("covariance", squares.reshape(n, -1), np.ravel(covariance)),
+    ):
+        # Where nothing varies, only rounding is allowed.
+        se = values.std(axis=0) / math.sqrt(n) + 1e-15
+        z = (values.mean(axis=0) - truth) / se
+        worst = int(np.abs(z).argmax())
+        assert abs(z[worst]) < z_max, (
+            f"{name}, entry {worst}: {values.mean(axis=0)[worst]:.6g} against {truth[worst]:.6g}: "
+            f"{z[worst]:+.1f} standard errors"
+        )

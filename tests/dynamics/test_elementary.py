@@ -4,10 +4,10 @@ import hashlib
 
 import numpy as np
 import pytest
+from helpers import import_or_skip
 from hypothesis import given
 from hypothesis import strategies as st
 
-from helpers import import_or_skip
 from spinodal.dynamics import elementary
 
 mp = import_or_skip("mpmath")

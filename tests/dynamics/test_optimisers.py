@@ -15,7 +15,10 @@ from spinodal.errors import InputError
 TASK = GaussianTask(signals=(0.9, 0.8), samples=48, test_samples=16)
 
 
-def twin(update, network=Network(width=4), replicas=range(2), data=None, seed=3):
+NETWORK = Network(width=4)
+
+
+def twin(update, network=NETWORK, replicas=range(2), data=None, seed=3):
     sets = [draw(TASK, seed=seed, dataset=0)] if data is None else data
     of = np.zeros(len(replicas), dtype=int)
     outputs, inputs = sets[0].train.yx.shape
