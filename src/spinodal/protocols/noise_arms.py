@@ -16,8 +16,9 @@ told only where the isotropic noise can escape at all, so every setting comes wi
 spinodal and the free-energy barrier of its temperature: one setting is the paper's, one lies near
 the thermal spinodal (drift), one at a barrier of several T.
 
-The start has exact zeros in all dead weights. Every arm on the training sets has the same twin
-without noise: the full gradient from there.
+The start has exact zeros in all dead weights. The training sets have the second moments of the
+population, so that the landscape is the same for all of them and for fresh samples. Every arm on
+the training sets has the same twin without noise: the full gradient from there.
 """
 
 from __future__ import annotations
@@ -77,7 +78,7 @@ def preset(effort: str) -> NoiseArmsSettings:
                 batch_size=1,
                 steps=120_000 if paper else 48_000,
                 replicas=400 if paper else 32,
-                isotropic_replicas=400 if paper else 144,
+                isotropic_replicas=400 if paper else 256,
                 cool_isotropic=12_000,
                 cool_frozen=20,
             ),

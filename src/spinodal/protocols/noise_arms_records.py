@@ -56,8 +56,10 @@ class NoiseArmsSettings(Settings):
     """The rank-1 phase of a network under equal amounts of different noise.
 
     The first of the `signals` is learned at the start, the second one is what there is to escape
-    to. Replica i trains on data set i modulo `datasets`, of `samples` each. `twin_steps` is the
-    horizon of everything without noise, the time for a state to roll to one side or the other.
+    to. Replica i trains on data set i modulo `datasets`, of `samples` each, drawn so that its
+    second moments are exactly the population's: every arm has one landscape, the trap is a
+    stationary point of it, and only the noise differs. `twin_steps` is the horizon of everything
+    without noise, the time for a state to roll to one side or the other.
     """
 
     network: Network = Network(depth=3, width=10)
@@ -83,8 +85,10 @@ class NoiseArmsSettings(Settings):
 
     @property
     def task(self) -> GaussianTask:
-        """Finite training sets."""
-        return GaussianTask(signals=self.signals, samples=self.samples)
+        """Finite training sets with the population's second moments."""
+        return GaussianTask(
+            signals=self.signals, samples=self.samples, empirical_signals=self.signals
+        )
 
     @property
     def weights(self) -> int:
