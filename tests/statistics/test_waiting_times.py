@@ -146,6 +146,19 @@ def test_only_events_before_an_earlier_cut_off_are_tested():
     assert found.cutoff == 0.5
 
 
+def test_a_single_escape_seen_at_the_first_check_says_nothing():
+    one = EscapeTimes(
+        replica=np.arange(1),
+        dataset=np.zeros(1, dtype=np.int64),
+        steps=np.array([1]),
+        time=np.array([0.5]),
+        status=np.array(["escaped"]),
+    )
+    found = memorylessness(one, generator=np.random.default_rng(0), check_every=1.0)
+    assert found.verdict == "untested"
+    assert found.p_value is None
+
+
 @pytest.mark.parametrize(
     "options", [{"cutoff": 3.0}, {"cutoff": 0.0}, {"resamples": 3}, {"level": 2.0}]
 )

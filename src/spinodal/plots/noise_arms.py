@@ -58,7 +58,7 @@ def draw_escapes(
         ax.step(at, escaped, where="post", color=colour, linestyle=style, label=label)
     if predicted is not None and shortest < predicted < longest:
         ax.axvline(predicted, color=THEORY, linewidth=1.0, linestyle=(0, (2, 2)))
-    ax.set(xscale="log", xlim=(shortest, longest), ylim=(-0.035 * resting - 0.03, 1.03))
+    ax.set(xscale="log", xlim=(shortest, longest), ylim=(-0.035 * len(curves) - 0.03, 1.03))
     ax.set(xlabel="updates", title=title)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)
     return ax

@@ -80,6 +80,8 @@ def memorylessness(
             continue
         if check_every > 0:
             seen = _within_checks(generator, seen, waiting * horizon if waiting else 0, check_every)
+            if not seen.sum() > 0:  # all at once, at the start of the first check
+                continue
         replicas = seen.size + waiting
         observed += float(_statistic(seen, replicas, horizon))
         simulated += _null(generator, seen, replicas, horizon, resamples)
