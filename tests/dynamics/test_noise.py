@@ -51,6 +51,8 @@ def test_local_noise_of_a_training_set_is_the_covariance_of_its_samples():
     factor = gradient_factor(layers, local_factor(data, constant=False), 2)
     weights = [layer[..., 0] for layer in layers]
     product = weights[2] @ weights[1] @ weights[0]
+    assert data.x is not None
+    assert data.y is not None
     expected = gradient_noise.lifted(
         weights, gradient_noise.sample_covariance(product, data.x, data.y)
     )
@@ -118,7 +120,7 @@ def test_simulated_noise_has_the_covariance_over_the_batch_size(gaussian):
     else:
         factor = frozen_factor(data, network, (0.5,))
     exact = gradients(layers, data.train.xx[..., None], data.train.yx[..., None])
-    mean = -np.concatenate([g.ravel() for g in exact])
+    mean = -np.concatenate([g.ravel().astype(float) for g in exact])
     rows = kicks(network, update, data, layers, range(60))
     assert_covariance(rows, mean, factor @ factor.T / 6)
 
@@ -164,7 +166,8 @@ def test_local_noise_of_a_nonlinear_network_has_the_covariance_of_its_samples():
         learning_rate=0.5, weight_decay=0, sampling="full", batch_size=3, gaussian="local"
     )
     rows = kicks(network, update, data, layers, range(40))
-    assert_covariance(rows, -singles.mean(axis=0), np.cov(singles.T, bias=True) / 3)
+    expected = np.asarray(np.cov(singles.T, bias=True), dtype=np.float64) / 3
+    assert_covariance(rows, -singles.mean(axis=0), expected)
 
 
 @pytest.mark.parametrize("sampling", ["full", "replacement"])

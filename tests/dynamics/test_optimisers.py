@@ -41,12 +41,11 @@ def test_a_thousand_updates_agree_with_torch(optimizer, activation):
     )  # fmt: skip
     machine = twin(update, Network(width=4, activation=activation))
     weights = [torch.tensor(layer[..., 1], requires_grad=True) for layer in machine.layers]
-    coefficients = {"lr": 0.01, "weight_decay": 0.05}
     if optimizer == "momentum":
-        rule = torch.optim.SGD(weights, momentum=0.85, **coefficients)
+        rule = torch.optim.SGD(weights, lr=0.01, weight_decay=0.05, momentum=0.85)
     else:
         kind = torch.optim.Adam if optimizer == "adam" else torch.optim.AdamW
-        rule = kind(weights, betas=(0.85, 0.99), **coefficients)
+        rule = kind(weights, lr=0.01, weight_decay=0.05, betas=(0.85, 0.99))
     data = draw(TASK, seed=3, dataset=0)
     x, y = torch.tensor(data.x), torch.tensor(data.y)
     source = Batches(machine.plan)

@@ -2,8 +2,19 @@
 
 import numpy as np
 import pytest
+from helpers import assert_consistent
+from pydantic import TypeAdapter
+from scipy import stats
 
-from spinodal.dynamics.tasks import GaussianTask, draw, from_arrays, moments
+from spinodal.dynamics.tasks import (
+    ArraysTask,
+    ClassTask,
+    GaussianTask,
+    Task,
+    draw,
+    from_arrays,
+    moments,
+)
 from spinodal.errors import InputError
 
 
@@ -91,3 +102,97 @@ def test_arrays_that_do_not_fit_are_refused():
         moments(np.ones((3, 2)), np.ones((4, 2)))
     with pytest.raises(InputError, match="finite"):
         moments(np.full((3, 2), np.nan), np.ones((3, 2)))
+
+
+@pytest.mark.parametrize("classes", [2, 3, 5])
+def test_classes_sit_at_the_corners_of_a_regular_simplex(classes):
+    centres = ClassTask(classes=classes, inputs=6, separation=1.5, samples=9).centres()
+    distances = np.linalg.norm(centres[:, None] - centres[None], axis=-1)
+    np.testing.assert_allclose(distances[~np.eye(classes, dtype=bool)], 1.5, rtol=1e-13)
+    np.testing.assert_allclose(centres.sum(axis=0), 0, atol=1e-14)
+    assert not centres[:, classes - 1 :].any()
+
+
+def test_classes_overlap_as_two_gaussians_do():
+    task = ClassTask(separation=2.0, samples=20_000, inputs=3)
+    data = draw(task, seed=1, dataset=0)
+    assert data.x is not None
+    assert data.y is not None
+    wrong = (data.x[:, 0] > 0) != (data.y[:, 0] == 1)
+    expected = stats.norm.cdf(-1)
+    assert_consistent(wrong.mean(), expected, np.sqrt(expected * (1 - expected) / 20_000))
+    assert_consistent(data.y[:, 0].mean(), 0.5, 0.5 / np.sqrt(20_000))
+    assert (data.y.sum(axis=1) == 1).all()
+    noise = data.x - data.y @ task.centres()
+    assert_consistent(float((noise**2).mean()), 1.0, np.sqrt(2 / noise.size))
+
+
+def test_a_simplex_needs_room():
+    with pytest.raises(ValueError, match="need at least 3 inputs, got 2"):
+        ClassTask(classes=4, inputs=2, samples=9)
+
+
+def test_arrays_from_a_file_are_a_task(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "data.npz"
+    arrays = {"x": rng.standard_normal((9, 3)), "y": rng.standard_normal(9)}
+    np.savez(path, allow_pickle=False, **arrays)
+    task = ArraysTask(path=str(path))
+    data = draw(task, seed=1, dataset=0)
+    assert (task.shape, task.samples) == ((1, 3), 9)
+    np.testing.assert_array_equal(data.y, arrays["y"][:, None])
+    np.testing.assert_array_equal(data.test.yx, data.train.yx)
+    assert TypeAdapter(Task).validate_python(task.model_dump()) == task
+    with pytest.raises(InputError, match="datasets = 1"):
+        draw(task, seed=1, dataset=1)
+    np.savez(path, allow_pickle=False, **{**arrays, "x": arrays["x"] + 1})
+    assert ArraysTask(path=str(path)).digest != task.digest
+    with pytest.raises(ValueError, match="has changed since"):
+        TypeAdapter(Task).validate_python(task.model_dump())
+
+
+def test_class_numbers_become_one_hot_rows(tmp_path):
+    path = tmp_path / "data.npz"
+    x = np.arange(12.0).reshape(6, 2)
+    labels = np.array([0, 2, 1, 2, 0, 1])
+    np.savez(path, allow_pickle=False, x=x, y=labels, x_test=x[:2], y_test=labels[:2])
+    data = draw(ArraysTask(path=str(path)), seed=1, dataset=0)
+    np.testing.assert_array_equal(data.y, np.eye(3)[labels])
+    np.testing.assert_array_equal(data.y_test, np.eye(3)[labels[:2]])
+    np.testing.assert_array_equal(data.x_test, x[:2])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"x": np.ones((4, 2))}, "must hold arrays x and y"),
+        ({"x": np.ones((4, 2)), "y": np.ones(4), "z": np.ones(4)}, "it holds x, y, z"),
+        ({"x": np.ones((4, 2)), "y": np.array([0, 1, -1, 0])}, "integers of at least 0"),
+        ({"x": np.ones((4, 2)), "y": np.ones(3)}, "one row per sample"),
+        ({"x": np.full((4, 2), np.nan), "y": np.ones(4)}, "finite numbers"),
+        ({"x": np.ones((4, 2)), "y": np.ones(4), "x_test": np.ones((1, 2))}, "both x_test and"),
+    ],
+)
+def test_files_with_other_arrays_are_refused(tmp_path, arrays, message):
+    path = tmp_path / "data.npz"
+    np.savez(path, allow_pickle=False, **arrays)
+    with pytest.raises(InputError, match=message):
+        draw(ArraysTask(path=str(path)), seed=1, dataset=0)
+
+
+def test_settings_without_a_kind_are_those_of_the_gaussian_task():
+    adapter = TypeAdapter(Task)
+    assert adapter.validate_python({"signals": [0.5]}) == GaussianTask(signals=(0.5,))
+    made = adapter.validate_python({"kind": "classes", "samples": 5})
+    assert made == ClassTask(samples=5)
+    with pytest.raises(ValueError, match="'gaussian', 'classes', 'arrays'"):
+        adapter.validate_python({"kind": "images"})
+
+
+def test_held_out_samples_keep_their_means_when_biases_look_at_them():
+    rng = np.random.default_rng(1)
+    x, x_test = rng.standard_normal((30, 2)) + 3, rng.standard_normal((40, 2)) + 3
+    data = from_arrays(x, x, x_test, x_test).with_constant_input()
+    np.testing.assert_allclose(data.test.xx[2, :2], x_test.mean(axis=0), rtol=1e-13)
+    w = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.5]])
+    assert data.test.error(w) == pytest.approx(0.125, rel=1e-12)
