@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import NonNegativeFloat, PositiveFloat, PositiveInt
 
-from spinodal.dynamics.ensemble import Ensemble
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.tasks import Data, GaussianTask, draw
 from spinodal.dynamics.updates import Update
@@ -31,7 +30,7 @@ class Case(Settings):
     batch_size: PositiveInt = 64
     activation: Literal["identity", "sigmoid"] = "identity"
     precision: Literal["float64", "float32"] = "float64"
-    sampling: Literal["replacement", "shuffled"] = "replacement"
+    sampling: Literal["replacement", "shuffled", "wishart"] = "replacement"
     samples: PositiveInt = 512
     learning_rate: PositiveFloat = 0.05
     weight_decay: NonNegativeFloat = 0.2
@@ -44,31 +43,33 @@ class Case(Settings):
         """Is the network its matrices only?"""
         return self.activation == "identity"
 
-    @cached_property
-    def ensemble(self) -> Ensemble:
-        """The same as settings of the simulator; the horizon plays no part."""
-        nonlinear: dict[str, Any] = {} if self.linear else {"activation": self.activation}
-        return Ensemble(
-            task=GaussianTask(
-                signals=(0.9, 0.8), samples=None if self.sampling == "wishart" else self.samples
-            ),
-            network=Network(
-                depth=self.depth, width=self.width, precision=self.precision, **nonlinear
-            ),
-            update=Update(
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                sampling=self.sampling,
-                batch_size=self.batch_size,
-            ),
-            steps=10**9,
-            check_every=10**9,
+    @property
+    def task(self) -> GaussianTask:
+        """Where the samples come from; Wishart batches come from the population itself."""
+        samples = None if self.sampling == "wishart" else self.samples
+        return GaussianTask(signals=(0.9, 0.8), samples=samples)
+
+    @property
+    def network(self) -> Network:
+        """The network as settings of the simulator."""
+        return Network(
+            depth=self.depth, width=self.width, activation=self.activation, precision=self.precision
+        )
+
+    @property
+    def update(self) -> Update:
+        """The training rule as settings of the simulator."""
+        return Update(
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            sampling=self.sampling,
+            batch_size=self.batch_size,
         )
 
     @cached_property
     def data(self) -> Data:
         """Data set 0, on which every replica trains."""
-        return draw(self.ensemble.task, seed=SEED, dataset=0)
+        return draw(self.task, seed=SEED, dataset=0)
 
     @property
     def arrays(self) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
@@ -80,12 +81,12 @@ class Case(Settings):
     @property
     def shapes(self) -> list[tuple[int, int]]:
         """Shape (rows, columns) of every layer, first layer first."""
-        return self.ensemble.network.shapes(self.outputs, self.inputs)
+        return self.network.shapes(self.outputs, self.inputs)
 
     def start(self, replicas: int) -> list[NDArray[np.floating]]:
         """Initial layers of the first replicas, (rows, columns, replicas) each."""
-        network = self.ensemble.network
-        return network.initial(self.outputs, self.inputs, seed=SEED, replicas=range(replicas))
+        many = range(replicas)
+        return self.network.initial(self.outputs, self.inputs, seed=SEED, replicas=many)
 
     @property
     def told(self) -> dict[str, Any]:
