@@ -9,6 +9,7 @@ from spinodal.dynamics.batches import Batches
 from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.optimisers import step
+from spinodal.dynamics.plan import make_plan
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.updates import Update
 from spinodal.seeding import Stream, permutations
@@ -25,8 +26,8 @@ def test_two_epochs_of_sgd_agree_with_torch_weight_for_weight(biases, drop_last)
     network = Network(width=4, biases=biases)
     bare = draw(task, seed=3, dataset=0)
     data = bare.with_constant_input() if biases else bare
-    source = Batches.of(
-        update, [data], np.zeros(2, dtype=int), seed=3, replicas=[0, 1], task=task, dtype="float64"
+    source = Batches(
+        make_plan(network, update, [data], np.zeros(2, dtype=int), seed=3, replicas=[0, 1])
     )
     layers = network.initial(2, 2, seed=3, replicas=range(2))
 

@@ -6,7 +6,9 @@ from helpers import assert_covariance
 from scipy import stats
 
 from spinodal.dynamics.batches import Batches
+from spinodal.dynamics.networks import Network
 from spinodal.dynamics.noise import unique_products
+from spinodal.dynamics.plan import make_plan
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.updates import Stage, Update
 from spinodal.dynamics.wishart import _chi_square, bartlett
@@ -21,10 +23,11 @@ POPULATION = GaussianTask(
 def source(task, replicas=200, dtype="float64", **settings):
     update = Update(learning_rate=0.1, weight_decay=0, **settings)
     data = draw(task, seed=3, dataset=0)
-    of = np.zeros(replicas, dtype=np.int64)
-    return data, Batches.of(
-        update, [data], of, seed=3, replicas=range(replicas), task=task, dtype=dtype
-    )
+    plan = make_plan(
+        Network.model_validate({"depth": 1, "precision": dtype}), update, [data],
+        np.zeros(replicas, dtype=np.int64), seed=3, replicas=range(replicas), task=task,
+    )  # fmt: skip
+    return data, Batches(plan)
 
 
 def samples_of(data):

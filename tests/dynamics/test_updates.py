@@ -9,6 +9,7 @@ from spinodal.dynamics.batches import Batches
 from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.networks import Network, end_to_end, project_to_rank, strengths
 from spinodal.dynamics.optimisers import step
+from spinodal.dynamics.plan import make_plan
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
@@ -19,9 +20,10 @@ TASK = GaussianTask(signals=(0.9, 0.8), samples=48)
 def batches(update, replicas=(0, 1), datasets=1, task=TASK, seed=3):
     data = [draw(task, seed=seed, dataset=i) for i in range(datasets)]
     which = np.array([i % datasets for i in replicas])
-    return data, Batches.of(
-        update, data, which, seed=seed, replicas=list(replicas), task=task, dtype="float64"
+    plan = make_plan(
+        Network(depth=1), update, data, which, seed=seed, replicas=list(replicas), task=task
     )
+    return data, Batches(plan)
 
 
 @given(

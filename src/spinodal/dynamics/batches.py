@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
-from spinodal.dynamics.data import Data
-from spinodal.dynamics.networks import Network, contract
+from spinodal.dynamics.networks import contract
 from spinodal.dynamics.noise import unpack
-from spinodal.dynamics.plan import Draw, Plan, make_plan
-from spinodal.dynamics.tasks import GaussianTask
-from spinodal.dynamics.updates import Update
+from spinodal.dynamics.plan import Draw, Plan
 from spinodal.dynamics.wishart import bartlett
 from spinodal.seeding import Stream, indices, normals_from_words, permutations
 
@@ -28,26 +23,6 @@ class Batches:
         self._stream = stream(plan, plan.batches)
         self._epoch, self._order = -1, np.empty((0, 0), dtype=np.int64)
         self._load_exact()
-
-    @classmethod
-    def of(
-        cls,
-        update: Update,
-        datasets: list[Data],
-        dataset_of: NDArray[np.int64],
-        *,
-        seed: int,
-        replicas: Sequence[int],
-        task: GaussianTask | None,
-        dtype: str,
-    ) -> Batches:
-        """Batches of `datasets[dataset_of[i]]` for replica i, without a network."""
-        network = Network.model_validate({"depth": 1, "precision": dtype})
-        return cls(
-            make_plan(
-                network, update, datasets, dataset_of, seed=seed, replicas=replicas, task=task
-            )
-        )
 
     def moments(self, step: int) -> tuple[Array, Array]:
         """<x x^T> and <y x^T> of the batch of this step, shapes (rows, columns, replicas)."""
