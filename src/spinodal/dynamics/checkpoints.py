@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Literal
 
@@ -30,6 +31,11 @@ __all__ = ["Start", "balanced", "load_checkpoint", "prepare", "save_checkpoint"]
 
 CHECK_EVERY = 4
 """Updates between two looks at a checkpoint in preparation: its residual is met within 40 %."""
+
+KEPT = 8
+"""Traps kept ready: arms of one experiment and their twins start from the same ones."""
+
+_PREPARED: dict[str, tuple[Layers, NDArray[np.float64]]] = {}
 
 
 class Start(Settings):
@@ -112,7 +118,31 @@ def prepare(
     layers = network.initial(outputs, inputs, seed=seed, replicas=replicas)
     if start.kind == "random":
         return layers, at
-    return _anneal(layers, start, network, update, datasets, dataset_of)
+    key = _name_of_trap(start, network, update, datasets, dataset_of, seed, replicas)
+    if key not in _PREPARED:
+        while len(_PREPARED) >= KEPT:
+            _PREPARED.pop(next(iter(_PREPARED)), None)
+        _PREPARED[key] = _anneal(layers, start, network, update, datasets, dataset_of)
+    layers, at = _PREPARED[key]
+    return [layer.copy() for layer in layers], at.copy()
+
+
+def _name_of_trap(
+    start: Start,
+    network: Network,
+    update: Update,
+    datasets: Sequence[Data],
+    dataset_of: NDArray[np.int64],
+    seed: int,
+    replicas: range,
+) -> str:
+    """A digest of all that annealing depends on."""
+    target = update.weight_decay if start.ladder_down else None
+    text = f"{start.digest} {network.digest} {target} {seed} {replicas} {dataset_of.tolist()}"
+    sha = hashlib.sha256(text.encode())
+    for data in datasets:
+        sha.update(data.train.xx.tobytes() + data.train.yx.tobytes())
+    return sha.hexdigest()
 
 
 def _anneal(

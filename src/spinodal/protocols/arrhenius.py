@@ -17,13 +17,12 @@ passage time of the reduced free energy stands beside every point.
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 
 from spinodal.dynamics.shard import Outcome, simulate
 from spinodal.protocols.arrhenius_records import Arm, ArrheniusRecord, ArrheniusSettings, Key
 from spinodal.protocols.arrhenius_sweep import sweep_arms, sweep_results, window
 from spinodal.protocols.langevin_arrhenius import langevin_arms, width_results
+from spinodal.protocols.side_by_side import Job, outcomes
 from spinodal.theory import modes
 
 Progress = Callable[[float, str], None] | None
@@ -52,8 +51,8 @@ def run(
 ) -> ArrheniusRecord:
     """Run the sweep and the additive-noise experiment; every arm is one task for the workers."""
     sweep, langevin = sweep_arms(settings), langevin_arms(settings)
-    outcomes = _simulate({**sweep, **langevin}, seed, workers, progress or (lambda f, t: None))
-    result = sweep_results(settings, [outcomes[key] for key in sweep], seed)
+    seen = _simulate({**sweep, **langevin}, seed, workers, progress or (lambda f, t: None))
+    result = sweep_results(settings, [seen[key] for key in sweep], seed)
     return ArrheniusRecord(
         weight_decay=settings.weight_decay,
         signal=settings.signals[1],
@@ -65,7 +64,7 @@ def run(
         window=window(settings, result.noise_trace),
         langevin=tuple(
             width_results(
-                settings, width, {k[1:]: o for k, o in outcomes.items() if k[0] == width}, seed
+                settings, width, {k[1:]: o for k, o in seen.items() if k[0] == width}, seed
             )
             for width in settings.widths
         ),
@@ -75,31 +74,22 @@ def run(
 def _simulate(
     arms: dict[Key, Arm], seed: int, workers: int, tell: Callable[[float, str], None]
 ) -> dict[Key, Outcome]:
-    """Every arm on one worker, the costly ones first.
+    """Every arm as one job.
 
     Arm number k owns the replicas from 10,000 k on, so that no two arms share their noise.
     """
     cost = {key: ensemble.steps * (150 + n) for key, (ensemble, n) in arms.items()}
-    order = sorted(arms, key=lambda key: -cost[key])
     ranges = {key: range(10_000 * k, 10_000 * k + arms[key][1]) for k, key in enumerate(arms)}
-    total, done, outcomes = sum(cost.values()), 0, {}
-    if workers <= 1:
-        for key in order:
-            outcomes[key] = simulate(arms[key][0], seed, ranges[key])
-            done += cost[key]
-            tell(done / total, _spoken(key))
-        return outcomes
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        waiting = {key: pool.submit(simulate, arms[key][0], seed, ranges[key]) for key in order}
-        for key, future in waiting.items():
-            outcomes[key] = future.result()
-            done += cost[key]
-            tell(done / total, _spoken(key))
-    return outcomes
+    jobs = {
+        f"{_spoken(key)}, {key[2]}": Job(simulate, (arms[key][0], seed, ranges[key]), cost[key])
+        for key in arms
+    }
+    results = outcomes(jobs, workers=workers, progress=tell)
+    return dict(zip(arms, results.values(), strict=True))
 
 
 def _spoken(key: Key) -> str:
     where, value, _ = key
     if where == "sweep":
         return f"minibatch sweep at learning rate {value}"
-    return f"additive noise at width {where}"
+    return f"additive noise at width {where}, {value}"

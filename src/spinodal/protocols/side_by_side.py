@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import as_completed
 from dataclasses import dataclass
-from multiprocessing import get_context
 from typing import Any
 
+from spinodal.dynamics import executors
 from spinodal.dynamics.ensemble import Ensemble, simulate
 from spinodal.dynamics.tasks import Data
 from spinodal.seeding import generator
@@ -48,13 +48,17 @@ def outcomes(
             results[name] = jobs[name].function(*jobs[name].arguments)
             done += jobs[name].cost
     else:
-        with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-            waiting = {pool.submit(jobs[n].function, *jobs[n].arguments): n for n in order}
+        pool = executors.processes(workers)
+        waiting = {pool.submit(jobs[n].function, *jobs[n].arguments): n for n in order}
+        try:
             for future in as_completed(waiting):
                 name = waiting[future]
                 results[name] = future.result()
                 done += jobs[name].cost
                 tell(done / total, name)
+        finally:
+            for future in waiting:
+                future.cancel()
     return {name: results[name] for name in jobs}
 
 
