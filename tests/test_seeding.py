@@ -121,9 +121,23 @@ def test_equal_keys_keep_their_order():
     ]
 
 
-def test_indices_are_uniform():
-    drawn = seeding.indices(Stream(4, "with replacement", range(500), 40).words(0), 7, 79)
+@pytest.mark.parametrize("count", [79, 80])
+def test_indices_are_uniform(count):
+    drawn = seeding.indices(Stream(4, "with replacement", range(500), 40).words(0), 7, count)
+    assert drawn.shape == (count, 500)
     assert stats.chisquare(np.bincount(drawn.ravel(), minlength=7)).pvalue > 1e-3
+
+
+def test_a_word_gives_two_indices_the_high_half_first():
+    word = np.array([[(3 << 62) | (1 << 31)], [(1 << 62) | 5]], dtype=np.uint64)
+    assert seeding.indices(word, 8, 3)[:, 0].tolist() == [6, 4, 2]
+
+
+def test_the_keys_of_a_stream_are_those_it_draws_with():
+    table = seeding.keys(7, "noise", [3, 11])
+    assert table.shape == (2, 2)
+    raw = np.random.Philox(key=table[1]).random_raw(4)
+    assert raw.tolist() == Stream(7, "noise", [3, 11], 4).words(0)[:, 1].tolist()
 
 
 @pytest.mark.parametrize("seed", [-1, 1.5, True, "1", float("nan")])

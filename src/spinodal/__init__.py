@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from spinodal.dynamics.checkpoints import Start
     from spinodal.dynamics.ensemble import Ensemble, Event, Outcome, run
+    from spinodal.dynamics.files import load_checkpoint, save_checkpoint
     from spinodal.dynamics.networks import Network
-    from spinodal.dynamics.tasks import GaussianTask, from_arrays
-    from spinodal.dynamics.updates import Update
+    from spinodal.dynamics.tasks import ArraysTask, ClassTask, GaussianTask, from_arrays
+    from spinodal.dynamics.updates import Stage, Update
     from spinodal.errors import DamagedFileError, InputError
     from spinodal.records import EscapeTimes, RateEstimate
     from spinodal.statistics.escape_laws import arrhenius_fit
@@ -30,10 +31,15 @@ _HOME = {
     "free_energy": "spinodal.theory",
     # simulation: settings in, escape times out
     "GaussianTask": "spinodal.dynamics.tasks",
+    "ClassTask": "spinodal.dynamics.tasks",
+    "ArraysTask": "spinodal.dynamics.tasks",
     "from_arrays": "spinodal.dynamics.tasks",
     "Network": "spinodal.dynamics.networks",
     "Update": "spinodal.dynamics.updates",
+    "Stage": "spinodal.dynamics.updates",
     "Start": "spinodal.dynamics.checkpoints",
+    "load_checkpoint": "spinodal.dynamics.files",
+    "save_checkpoint": "spinodal.dynamics.files",
     "Event": "spinodal.dynamics.ensemble",
     "Ensemble": "spinodal.dynamics.ensemble",
     "Outcome": "spinodal.dynamics.ensemble",
@@ -50,6 +56,8 @@ _HOME = {
 }
 
 __all__ = [
+    "ArraysTask",
+    "ClassTask",
     "DamagedFileError",
     "Ensemble",
     "EscapeTimes",
@@ -59,6 +67,7 @@ __all__ = [
     "Network",
     "Outcome",
     "RateEstimate",
+    "Stage",
     "Start",
     "Update",
     "arrhenius_fit",
@@ -66,10 +75,12 @@ __all__ = [
     "free_energy",
     "from_arrays",
     "kaplan_meier",
+    "load_checkpoint",
     "modes",
     "phases",
     "plateau",
     "run",
+    "save_checkpoint",
 ]
 
 

@@ -166,8 +166,7 @@ def test_local_noise_of_a_nonlinear_network_has_the_covariance_of_its_samples():
         learning_rate=0.5, weight_decay=0, sampling="full", batch_size=3, gaussian="local"
     )
     rows = kicks(network, update, data, layers, range(40))
-    centred = (singles - singles.mean(axis=0)).astype(np.float64)
-    expected = centred.T @ centred / len(centred) / 3
+    expected = np.asarray(np.cov(singles.T, bias=True) / 3, dtype=np.float64)
     assert_covariance(rows, -singles.mean(axis=0), expected)
 
 
@@ -188,7 +187,7 @@ def test_label_noise_moves_the_gradient_by_its_own_covariance(activation, sampli
     network = Network(depth=1, activation=activation)
     rows = kicks(network, update, data, [w[..., None]], range(40))
     size = 8 if sampling == "full" else 4
-    expected = 0.36 / size * np.kron(np.eye(2), data.train.xx)
+    expected = np.asarray(0.36 / size * np.kron(np.eye(2), data.train.xx), dtype=np.float64)
     assert_covariance(rows, np.zeros(4), expected)
 
 
