@@ -21,24 +21,32 @@ template <Activation KIND> INLINE void with_slope(Doubles x, Doubles& h, Doubles
     }
 }
 
-template <Activation KIND, class T> INLINE void activate(Lanes<T>& x, Lanes<T>& slope) {
-    if constexpr (KIND == Activation::identity) {
-        slope = all(T(1));
-    } else if constexpr (KIND == Activation::relu) {
-        slope = x > 0 ? all(T(1)) : Lanes<T>{};
-        x = x < 0 ? Lanes<T>{} : x;
-    } else if constexpr (KIND == Activation::tanh) {
-        x = in_double<T>(x, [](Doubles part) { return tanh(part); });
-        slope = T(1) - x * x;
-    } else if constexpr (KIND == Activation::sigmoid) {
-        x = in_double<T>(x, [](Doubles part) { return sigmoid(part); });
-        slope = x * (T(1) - x);
-    } else {
-        Doubles h[PARTS<T>], s[PARTS<T>];
-        for (int part = 0; part < PARTS<T>; ++part)
-            with_slope<KIND>(widen(x, part), h[part], s[part]);
-        x = narrow<T>(h);
-        slope = narrow<T>(s);
+// N units in place, and their slopes.
+template <Activation KIND, int N, class T> INLINE void activate(Lanes<T>* x, Lanes<T>* slope) {
+    if constexpr (KIND == Activation::tanh || KIND == Activation::sigmoid) {
+        Many<N * PARTS<T>> h;
+        for (int i = 0; i < N * PARTS<T>; ++i) h.at[i] = widen(x[i / PARTS<T>], i % PARTS<T>);
+        if constexpr (KIND == Activation::tanh) h = tanh(h);
+        if constexpr (KIND == Activation::sigmoid) h = sigmoid(h);
+        for (int i = 0; i < N; ++i) x[i] = narrow<T>(&h.at[i * PARTS<T>]);
+    }
+    for (int i = 0; i < N; ++i) {
+        if constexpr (KIND == Activation::tanh) {
+            slope[i] = T(1) - x[i] * x[i];
+        } else if constexpr (KIND == Activation::sigmoid) {
+            slope[i] = x[i] * (T(1) - x[i]);
+        } else if constexpr (KIND == Activation::identity) {
+            slope[i] = all(T(1));
+        } else if constexpr (KIND == Activation::relu) {
+            slope[i] = x[i] > 0 ? all(T(1)) : Lanes<T>{};
+            x[i] = x[i] < 0 ? Lanes<T>{} : x[i];
+        } else {
+            Doubles h[PARTS<T>], s[PARTS<T>];
+            for (int part = 0; part < PARTS<T>; ++part)
+                with_slope<KIND>(widen(x[i], part), h[part], s[part]);
+            x[i] = narrow<T>(h);
+            slope[i] = narrow<T>(s);
+        }
     }
 }
 
@@ -46,9 +54,13 @@ template <Activation KIND, class T> INLINE void activate(Lanes<T>& x, Lanes<T>& 
 template <Activation KIND, class T>
 __attribute__((noinline)) void activate_all(Lanes<T>* units, Lanes<T>* slopes, int rows, int stride,
                                             int count) {
-    for (int i = 0; i < rows; ++i)
-        for (int n = 0; n < count; ++n)
-            activate<KIND, T>(units[i * stride + n], slopes[i * stride + n]);
+    constexpr int TOGETHER = 4 / PARTS<T>;
+    for (int i = 0; i < rows; ++i, units += stride, slopes += stride) {
+        int n = 0;
+        for (; n + TOGETHER <= count; n += TOGETHER)
+            activate<KIND, TOGETHER, T>(units + n, slopes + n);
+        for (; n < count; ++n) activate<KIND, 1, T>(units + n, slopes + n);
+    }
 }
 
 template <class T>

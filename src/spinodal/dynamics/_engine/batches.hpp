@@ -13,21 +13,22 @@ template <class T> struct Piece {
     typedef T type __attribute__((vector_size(BYTES)));
 };
 
-// Indices of the samples of every lane's batch, (number, lane).
+// The samples of every lane's batch: places of their rows in a table, that is, numbers times `row`.
 template <class T> class Chosen {
     const Problem& problem;
     Source<T> source;
     Shuffler<T> shuffler;
     Buffer<Words> indices;
     int64_t epoch = -1;
+    const uint64_t row;
     bool shuffled;
 
 public:
     int size = 0;                     // of the batch
-    const uint64_t* index = nullptr;  // (size, lanes)
+    const uint64_t* place = nullptr;  // (size, lanes)
 
-    Chosen(const Problem& problem, int batch)
-        : problem(problem), source(problem.batches),
+    Chosen(const Problem& problem, int batch, int row)
+        : problem(problem), source(problem.batches), row(row),
           shuffled(problem.sampling == Sampling::shuffled) {
         if (shuffled) shuffler.allocate(problem.samples);
         indices.allocate(((shuffled ? problem.samples : batch) + 16) * PARTS<T>);
@@ -41,23 +42,23 @@ public:
     void choose(const Stretch& stretch, int64_t step) {
         size = stretch.batch;
         uint64_t* flat = reinterpret_cast<uint64_t*>(indices.get());
-        index = flat;
+        place = flat;
         if (shuffled) {
             const int64_t at = step - stretch.step + stretch.within;
             if (epoch != stretch.epoch + at / stretch.per_epoch) {
                 epoch = stretch.epoch + at / stretch.per_epoch;
-                shuffler.permute(source, epoch, flat);
+                shuffler.permute(source, epoch, row, flat);
             }
             const int64_t begin = at % stretch.per_epoch * size;
             if (begin + size > problem.samples) size = int(problem.samples - begin);
-            index += begin * LANES<T>;
+            place += begin * LANES<T>;
         } else {
             // Two independent indices from every word, the high half first.
-            const Words n = all(uint64_t(problem.samples));
+            const Words n = all(uint64_t(problem.samples)), length = all(row);
             source.each(step, (size + 1) / 2, [&](int i, int part, Words word) {
                 Words* to = &indices[2 * i * PARTS<T> + part];
-                to[0] = low_product(word >> 32, n) >> 32;
-                to[PARTS<T>] = low_product(word, n) >> 32;
+                to[0] = low_product(low_product(word >> 32, n) >> 32, length);
+                to[PARTS<T>] = low_product(low_product(word, n) >> 32, length);
             });
         }
     }
@@ -66,15 +67,15 @@ public:
 // out[lane][0..8) = sum of eight numbers of each chosen row, one after the other; all lanes at
 // once, because an addition waits for the one before it.
 template <class T>
-INLINE void sum_rows(const T* const (&table)[LANES<T>], const uint64_t* index, int size,
-                     int64_t stride, T (*out)[8]) {
+INLINE void sum_rows(const T* const (&table)[LANES<T>], const uint64_t* place, int size,
+                     T (*out)[8]) {
     using V = typename Piece<T>::type;
     constexpr int N = LANES<T>, M = Piece<T>::COUNT, W = Piece<T>::BYTES / sizeof(T);
     V total[N][M] = {};
-    for (int n = 0; n < size; ++n, index += N)
+    for (int n = 0; n < size; ++n, place += N)
 #pragma GCC unroll 16
         for (int lane = 0; lane < N; ++lane) {
-            const T* row = table[lane] + index[lane] * stride;
+            const T* row = table[lane] + place[lane];
 #pragma GCC unroll 4
             for (int m = 0; m < M; ++m)
                 total[lane][m] += *reinterpret_cast<const V*>(row + m * W);
@@ -127,7 +128,7 @@ public:
     Buffer<V> xx, yx;
 
     Batch_moments(const Group<T>& group, const Stretch& stretch)
-        : group(group), problem(group.problem), chosen(problem, stretch.batch),
+        : group(group), problem(group.problem), chosen(problem, stretch.batch, problem.stride),
           fresh(problem), direct(problem.batches), gradients(problem.gradients),
           labels(problem.labels) {
         const int d = problem.inputs, p = problem.outputs, v = problem.variables();
@@ -184,15 +185,17 @@ private:
         size = chosen.size;
         const int64_t stride = problem.stride, set = problem.samples * stride;
         const T* table[N];
+        // Multiplying by the inverse of a power of two is exact, and faster.
+        const bool power = (size & (size - 1)) == 0;
         for (int at = 0; at < stride; at += 8) {
             for (int lane = 0; lane < N; ++lane)
                 table[lane] = static_cast<const T*>(problem.rows) + group.dataset[lane] * set + at;
             alignas(64) T sums[N][8];
-            sum_rows<T>(table, chosen.index, chosen.size, stride, sums);
+            sum_rows<T>(table, chosen.place, size, sums);
             for (int k = at; k < at + 8 && k < problem.products(); ++k) {
                 V sum;
                 for (int lane = 0; lane < N; ++lane) sum[lane] = sums[lane][k - at];
-                unique[k] = sum / T(size);
+                unique[k] = power ? sum * (1 / T(size)) : sum / T(size);
             }
         }
         unpack();

@@ -54,40 +54,63 @@ INLINE Doubles with_sign(Doubles x, Doubles y) {
     return bits<Doubles>((bits<Words>(x) & ~SIGN) | (bits<Words>(y) & SIGN));
 }
 
-// x = n ln 2 + r: returns e^r - 1. The whole number n stands in the last bits of `shifted`.
-INLINE Doubles reduce(Doubles x, Words& shifted) {
-    const Doubles sum = x * 1.4426950408889634 + MAGIC, n = sum - MAGIC;
-    const Doubles r = (x - n * LN2_HIGH) - n * LN2_LOW;
-    shifted = bits<Words>(sum);
-    return r + r * r * horner(r, EXP);
+// Several independent arguments at once: a processor looks too few operations ahead to find enough
+// to do in one long chain.
+template <int N> struct Many {
+    Doubles at[N];
+};
+#define EACH for (int i = 0; i < N; ++i)
+
+// x = n ln 2 + r: p = e^r - 1, and the whole number n stands in the last bits of `shifted`.
+template <int N> INLINE void reduce(const Many<N>& x, Many<N>& p, Many<N>& shifted) {
+    Many<N> r, n, total;
+    EACH shifted.at[i] = x.at[i] * 1.4426950408889634 + MAGIC;
+    EACH n.at[i] = shifted.at[i] - MAGIC;
+    EACH r.at[i] = x.at[i] - n.at[i] * LN2_HIGH;
+    EACH r.at[i] = r.at[i] - n.at[i] * LN2_LOW;
+    EACH total.at[i] = all(EXP[0]);
+#pragma GCC unroll 9
+    for (int c = 1; c < 10; ++c) EACH total.at[i] = total.at[i] * r.at[i] + EXP[c];
+    EACH p.at[i] = r.at[i] + r.at[i] * r.at[i] * total.at[i];
 }
-INLINE Integers whole(Words shifted) { return Integers(shifted - 0x4338000000000000u); }
+INLINE Integers whole(Doubles shifted) { return Integers(bits<Words>(shifted) - bits<uint64_t>(MAGIC)); }
 INLINE Doubles power_of_two(Integers n) { return bits<Doubles>(Words(n + 1023) << 52); }
 
-INLINE Doubles exp(Doubles x) {
-    if (!any(~(magnitude(x) < 700.0))) {
+template <int N> INLINE Many<N> exp(Many<N> x) {
+    Many<N> p, shifted, result;
+    Integers usual = ~Integers{};
+    EACH usual &= magnitude(x.at[i]) < 700.0;
+    if (!any(~usual)) {
         // Nothing overflows or is denormal: the power of two goes straight into the exponent.
-        Words shifted;
-        const Doubles p = reduce(x, shifted);
-        return bits<Doubles>(bits<Words>(1.0 + p) + (shifted << 52));
+        reduce(x, p, shifted);
+        EACH result.at[i] =
+            bits<Doubles>(bits<Words>(1.0 + p.at[i]) + (bits<Words>(shifted.at[i]) << 52));
+        return result;
     }
-    x = choose(x > 800.0, 800.0, x);
-    x = choose(x < -800.0, -800.0, x);
-    Words shifted;
-    const Doubles p = reduce(x, shifted);
-    const Integers n = whole(shifted), half = n >> 1;
-    return (1.0 + p) * power_of_two(half) * power_of_two(n - half);
+    EACH x.at[i] = choose(x.at[i] > 800.0, 800.0, x.at[i]);
+    EACH x.at[i] = choose(x.at[i] < -800.0, -800.0, x.at[i]);
+    reduce(x, p, shifted);
+    EACH {
+        const Integers n = whole(shifted.at[i]), half = n >> 1;
+        result.at[i] = (1.0 + p.at[i]) * power_of_two(half) * power_of_two(n - half);
+    }
+    return result;
 }
+INLINE Doubles exp(Doubles x) { return exp(Many<1>{{x}}).at[0]; }
 
-INLINE Doubles expm1(Doubles x) {
-    Doubles y = choose(x > 710.0, 710.0, x);
-    y = choose(y < -60.0, -60.0, y);
-    Words shifted;
-    const Doubles p = reduce(y, shifted);
-    const Doubles scale = power_of_two(whole(shifted) - 1);
-    const Doubles result = 2.0 * (p * scale + (scale - 0.5));
-    return choose(magnitude(x) < 0x1p-54, x, result);
+template <int N> INLINE Many<N> expm1(const Many<N>& x) {
+    Many<N> y, p, shifted, result;
+    EACH y.at[i] = choose(x.at[i] > 710.0, 710.0, x.at[i]);
+    EACH y.at[i] = choose(y.at[i] < -60.0, -60.0, y.at[i]);
+    reduce(y, p, shifted);
+    EACH {
+        const Doubles scale = power_of_two(whole(shifted.at[i]) - 1);
+        result.at[i] = 2.0 * (p.at[i] * scale + (scale - 0.5));
+    }
+    EACH result.at[i] = choose(magnitude(x.at[i]) < 0x1p-54, x.at[i], result.at[i]);
+    return result;
 }
+INLINE Doubles expm1(Doubles x) { return expm1(Many<1>{{x}}).at[0]; }
 
 INLINE Doubles log(Doubles x) {
     constexpr double INFINITE = __builtin_inf();
@@ -115,15 +138,21 @@ INLINE Doubles log1p(Doubles x) {
     return choose(magnitude(x) < 0x1p-54, x, result);
 }
 
-INLINE Doubles tanh(Doubles x) {
-    const Doubles size = magnitude(x);
-    const Doubles t = expm1(2.0 * choose(size > 20.0, 20.0, size));
-    return with_sign(t / (t + 2.0), x);
+template <int N> INLINE Many<N> tanh(const Many<N>& x) {
+    Many<N> t;
+    EACH t.at[i] = magnitude(x.at[i]);
+    EACH t.at[i] = 2.0 * choose(t.at[i] > 20.0, 20.0, t.at[i]);
+    t = expm1(t);
+    EACH t.at[i] = with_sign(t.at[i] / (t.at[i] + 2.0), x.at[i]);
+    return t;
 }
 
-INLINE Doubles sigmoid(Doubles x) {
-    const Doubles e = exp(-magnitude(x));
-    return choose(x < 0.0, e, all(1.0)) / (1.0 + e);
+template <int N> INLINE Many<N> sigmoid(const Many<N>& x) {
+    Many<N> e;
+    EACH e.at[i] = -magnitude(x.at[i]);
+    e = exp(e);
+    EACH e.at[i] = choose(x.at[i] < 0.0, e.at[i], all(1.0)) / (1.0 + e.at[i]);
+    return e;
 }
 
 INLINE Doubles softplus(Doubles x) {
@@ -156,5 +185,7 @@ INLINE Doubles gelu_slope(Doubles x) {
     bell_and_cdf(y, density, cdf);
     return cdf + y * density / ROOT_2_PI;
 }
+
+#undef EACH
 
 }  // namespace ISA

@@ -5,6 +5,7 @@
 #include <new>
 
 #include "lanes.hpp"
+#include "matmul.hpp"
 #include "problem.hpp"
 
 namespace ISA {
@@ -51,6 +52,9 @@ template <class T> struct Group {
         }
     }
 
+    Matrix<V> weight(int l) const { return matrix(weights, l); }
+    Matrix<V> slope(int l) const { return matrix(slopes, l); }
+
     // Take the replicas at `start` of the order and on.
     void take(int64_t start) {
         filled = int(problem.replicas - start < N ? problem.replicas - start : N);
@@ -58,6 +62,11 @@ template <class T> struct Group {
             replicas[lane] = problem.order[start + (lane < filled ? lane : 0)];
             dataset[lane] = problem.dataset_of[replicas[lane]];
         }
+    }
+
+    Matrix<V> matrix(const Buffer<V>& from, int l) const {
+        const Layer& layer = problem.layers[l];
+        return {from.get() + layer.at, layer.columns, 1};
     }
 
     // Copy columns of an array (rows, replicas) into lanes, and back.

@@ -80,8 +80,8 @@ void elementary(int function, const double* x, int64_t count, double* out) {
         case 1: value = expm1(value); break;
         case 2: value = log(value); break;
         case 3: value = log1p(value); break;
-        case 4: value = tanh(value); break;
-        case 5: value = sigmoid(value); break;
+        case 4: value = tanh(Many<1>{{value}}).at[0]; break;
+        case 5: value = sigmoid(Many<1>{{value}}).at[0]; break;
         case 6: value = softplus(value); break;
         case 7: value = gelu(value); break;
         default: value = gelu_slope(value);

@@ -81,7 +81,12 @@ INLINE void full_product(Words a, uint64_t b, Words& high, Words& low) {
     const Words p10 = low_product(a1, b0), p11 = low_product(a1, b1);
     const Words one = p01 + (p00 >> 32), two = p10 + (one & 0xFFFFFFFFu);
     high = p11 + (one >> 32) + (two >> 32);
-    low = (two << 32) | (p00 & 0xFFFFFFFFu);
+    // The low half of p00 below the low half of `two`.
+#if defined(__AVX512F__)
+    low = Words(_mm512_mask_shuffle_epi32(__m512i(p00), 0xAAAA, __m512i(two), _MM_PERM_CCAA));
+#else
+    low = Words(_mm256_blend_epi32(__m256i(p00), __m256i(two << 32), 0xAA));
+#endif
 #else
     for (int i = 0; i < LANES<uint64_t>; ++i) {
         const auto product = (unsigned __int128)a[i] * b;

@@ -129,8 +129,8 @@ public:
         buckets.allocate((size_t(1) << (64 - shift)) + 1);
     }
 
-    // out[number * LANES + lane]
-    void permute(const Source<T>& source, int64_t epoch, uint64_t* out) {
+    // out[number * LANES + lane], times `row`.
+    void permute(const Source<T>& source, int64_t epoch, uint64_t row, uint64_t* out) {
         source.each(epoch, n, [&](int i, int part, Words word) {
             words[i * PARTS<T> + part] = (word & ~uint64_t(0xFFFFFFFFu)) | uint64_t(i);
         });
@@ -150,7 +150,7 @@ public:
                 for (; at > 0 && sorted[at - 1] > key; --at) sorted[at] = sorted[at - 1];
                 sorted[at] = key;
             }
-            for (int i = 0; i < n; ++i) out[i * N + lane] = sorted[i] & 0xFFFFFFFFu;
+            for (int i = 0; i < n; ++i) out[i * N + lane] = (sorted[i] & 0xFFFFFFFFu) * row;
         }
     }
 };

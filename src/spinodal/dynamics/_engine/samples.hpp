@@ -24,10 +24,12 @@ template <class T> class Samples_path {
     Buffer<V> targets, delta, lower;       // (unit, S)
     Buffer<Doubles> sums;                  // (outputs, real_inputs + 1, P)
     Buffer<Doubles> output, target;        // (outputs)
+    std::vector<Program<V>> forward_programs[S];  // of every layer, for 1 ... S samples
+    Program<V> backward_programs[S];
 
 public:
     Samples_path(Group<T>& group, const Stretch& stretch)
-        : group(group), problem(group.problem), chosen(problem, stretch.batch), fresh(problem),
+        : group(group), problem(group.problem), chosen(problem, stretch.batch, 1), fresh(problem),
           gradients(problem.gradients), labels(problem.labels), units(problem.layers.size() + 1),
           slopes(problem.layers.size()) {
         int widest = 1;
@@ -68,7 +70,7 @@ public:
         } else if (problem.sampling != Sampling::exact) {
             chosen.choose(stretch, step);
             size = chosen.size;
-            index = chosen.index;
+            index = chosen.place;
         }
         if (problem.label_noise > 0) labels.normals(step, label_normals.get());
         const bool weighted = problem.noise == Gradient_noise::local;
@@ -88,7 +90,7 @@ public:
                 loss_slope<T>(problem.cross_entropy, &units.back()[n], &targets[n], &delta[n],
                               problem.outputs, S);
             if (weighted) weigh(begin, count);
-            backward(count);
+            backward_programs[count - 1].run();
         }
         if (weighted) return;
         for (int i = 0; i < problem.weights; ++i) group.slopes[i] /= T(size);
@@ -107,11 +109,6 @@ public:
     }
 
 private:
-    Matrix<V> weight(int l) const {
-        const Layer& layer = problem.layers[l];
-        return {&group.weights[layer.at], layer.columns, 1};
-    }
-
     // Samples `begin` and on of the batch, from each lane's part of a table (datasets, n, columns).
     void gather(const void* table, int columns, int64_t n, const uint64_t* index, int begin,
                 int count, const Buffer<V>& to) const {
@@ -171,35 +168,44 @@ private:
         }
     }
 
+    // Programs for `count` samples side by side, written when first needed.
+    void write_programs(int count) {
+        const int last = int(problem.layers.size()) - 1;
+        std::vector<Program<V>>& up = forward_programs[count - 1];
+        Program<V>& down = backward_programs[count - 1];
+        for (int l = 0; l <= last; ++l) {
+            const Layer& layer = problem.layers[l];
+            up.emplace_back();
+            up[l].template add<Finish::store>(group.weight(l), {units[l].get(), S, 1},
+                                              {units[l + 1].get(), S, 1}, layer.rows, count,
+                                              layer.columns);
+        }
+        Matrix<V> above{delta.get(), S, 1}, below{lower.get(), S, 1};
+        for (int l = last; l >= 0; --l) {
+            const Layer& layer = problem.layers[l];
+            down.template add<Finish::add>(above, {units[l].get(), 1, S}, group.slope(l),
+                                           layer.rows, layer.columns, count);
+            if (l > 0)
+                down.template add<Finish::times>(group.weight(l).transposed(), above, below,
+                                                 layer.columns, count, layer.rows,
+                                                 slopes[l - 1].get());
+            std::swap(above, below);
+        }
+    }
+
     void forward(int count) {
         const int last = int(problem.layers.size()) - 1;
+        if (forward_programs[count - 1].empty()) write_programs(count);
         for (int l = 0; l <= last; ++l) {
             const Layer& layer = problem.layers[l];
             V* to = units[l + 1].get();
-            multiply(weight(l), {units[l].get(), S, 1}, {to, S, 1}, layer.rows, count,
-                     layer.columns);
+            forward_programs[count - 1][l].run();
             if (l == last) break;
             // The constant unit of biases, the last one, stays 1.
             const int active = layer.rows - (problem.inputs > problem.real_inputs);
             activate_all<T>(problem.activation, to, slopes[l].get(), active, S, count);
             for (int n = 0; active < layer.rows && n < count; ++n)
                 to[active * S + n] = slopes[l][active * S + n] = all(T(1));
-        }
-    }
-
-    void backward(int count) {
-        Matrix<V> above{delta.get(), S, 1}, below{lower.get(), S, 1};
-        for (int l = int(problem.layers.size()) - 1; l >= 0; --l) {
-            const Layer& layer = problem.layers[l];
-            accumulate(above, Matrix<V>{units[l].get(), 1, S},
-                       {&group.slopes[layer.at], layer.columns, 1}, layer.rows, layer.columns,
-                       count);
-            if (l == 0) break;
-            const V* slope = slopes[l - 1].get();
-            product(weight(l).transposed(), above, layer.columns, count, layer.rows,
-                    [](int, int) { return V{}; },
-                    [&](int i, int n, V value) { below(i, n) = value * slope[i * S + n]; });
-            std::swap(above, below);
         }
     }
 
