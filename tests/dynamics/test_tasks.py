@@ -196,3 +196,8 @@ def test_held_out_samples_keep_their_means_when_biases_look_at_them():
     np.testing.assert_allclose(data.test.xx[2, :2], x_test.mean(axis=0), rtol=1e-13)
     w = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.5]])
     assert data.test.error(w) == pytest.approx(0.125, rel=1e-12)
+
+
+def test_covariances_that_are_not_symmetric_are_refused():
+    with pytest.raises(ValueError, match="must be symmetric"):
+        GaussianTask(signals=(0.5, 0.4), input_covariance=((1.0, 0.2), (0.3, 1.0)))

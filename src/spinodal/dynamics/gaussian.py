@@ -57,6 +57,7 @@ class GaussianTask(Settings):
             raise InputError(
                 "empirical_signals needs at least inputs + outputs samples and no pool."
             )
+        self.population()
         if self.samples is not None:
             self.factor(self.signals)
             self.factor(self.empirical_signals or self.signals)
@@ -81,6 +82,8 @@ class GaussianTask(Settings):
                 f"Covariances must have shapes {(inputs, inputs)} and {(outputs, outputs)}, "
                 f"got {xx.shape} and {yy.shape}."
             )
+        if not (np.array_equal(xx, xx.T) and np.array_equal(yy, yy.T)):
+            raise InputError("Covariances must be symmetric: make entries (i, j) and (j, i) equal.")
         return Moments(xx=xx, yx=yx, yy=yy)
 
     def factor(self, signals: tuple[float, ...] | None = None) -> NDArray[np.float64]:
