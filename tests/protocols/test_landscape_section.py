@@ -56,12 +56,16 @@ def test_training_alone_finds_the_same_saddles_and_barriers(record):
 
 
 def test_a_wrong_regulariser_in_the_simulator_would_be_noticed(monkeypatch):
-    honest = saddle_search.gradients
+    honest, train = saddle_search.gradients, saddle_search.trainer
 
     def weaker(*moments):
         return [1.02 * slope for slope in honest(*moments)]
 
+    def trainer(*where, weight_decay):
+        return train(*where, weight_decay=weight_decay / 1.02)
+
     monkeypatch.setattr(saddle_search, "gradients", weaker)
+    monkeypatch.setattr(saddle_search, "trainer", trainer)
     spoilt = landscape_section.run(
         LandscapeSettings(weight_decays=(0.32,), resolution=1e-4, points=5), seed=1
     )

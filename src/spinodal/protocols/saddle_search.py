@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from spinodal.dynamics.checkpoints import balanced
 from spinodal.dynamics.gradients import gradients
+from spinodal.dynamics.machine import Machine
 from spinodal.dynamics.networks import Layers, Network, end_to_end, singular_values
-from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.tasks import Data, GaussianTask, draw
+from spinodal.dynamics.trainer import seen_strengths, trainer
 from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.seeding import generator
@@ -29,6 +30,9 @@ STARTS = 32
 
 LONGEST = 50_000
 """Updates after which a start that has taken no side is given up."""
+
+LOOKS = 20
+"""Looks, ten updates apart, between two decisions which starts need no more training."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,14 +138,12 @@ def descents(task: Task, decay: float, starts: tuple[float, ...]) -> tuple[Desce
     trapped, _ = _ends(task, decay)
     layers = _starts(task, trapped, np.array(starts))
     rate, decays = task.learning_rate(decay), np.full(len(starts), decay)
-    times, rows = [0.0], [_strengths(layers, task.mode)]
+    machine = _machine(task, layers, decays, rate)
     every = max(1, round(0.5 / rate))
-    for count in range(1, round(60 / rate) + 1):
-        _descend(task, layers, decays, rate)
-        if count % every == 0:
-            times.append(count * rate)
-            rows.append(_strengths(layers, task.mode))
-    table = np.array(rows).T
+    start, rest = machine.observe(), machine.advance(round(60 / rate) // every * every, every)
+    times = [0.0, *(rest.steps * rate).tolist()]
+    maps = np.concatenate([start.maps, rest.maps])
+    table = seen_strengths(maps)[:, task.mode - 1].T
     return tuple(
         Descent(start=float(start), times=tuple(times), strengths=tuple(row.tolist()))
         for start, row in zip(starts, table, strict=True)
@@ -156,12 +158,11 @@ def _ends(task: Task, decay: float) -> tuple[Layers, Layers]:
     for values in ((*signals[:-1], 0.0), signals):
         # Two equal lanes: NumPy sums a single one in another order.
         layers = balanced(task.network, [data], zero, values)
-        rate, decays = task.learning_rate(decay), np.full(2, decay)
-        for count in range(LONGEST):
-            slopes = _descend(task, layers, decays, rate)
-            if count % 20 == 0 and _length(slopes)[0] < 1e-13:
-                break
-        ends.append([layer[..., :1] for layer in layers])
+        decays = np.full(2, decay)
+        machine = _machine(task, layers, decays, task.learning_rate(decay))
+        while machine.step < LONGEST and _length(_slopes(task, machine.layers, decays))[0] > 1e-13:
+            machine.advance(20, 20)
+        ends.append([layer[..., :1].copy() for layer in machine.layers])
     return ends[0], ends[1]
 
 
@@ -228,24 +229,24 @@ def _sides(
     task: Task, layers: Layers, decays: NDArray[np.float64], cases: list[_Case]
 ) -> NDArray[np.bool_]:
     """True where training keeps the feature. Lanes that have taken a side are dropped."""
-    rate = task.learning_rate(float(decays.max()))
+    machine = _machine(task, layers, decays, task.learning_rate(float(decays.max())))
     full = np.repeat([case.strength(task) for case in cases], STARTS)
     alive, keeps = np.arange(len(decays)), np.zeros(len(decays), dtype=bool)
-    for count in range(1, LONGEST + 1):
-        _descend(task, layers, decays[alive], rate)
-        if count % 10:
-            continue
-        now = _strengths(layers, task.mode) / full[alive]
-        decided = (now > 0.95) | (now < 0.05)
+    while machine.step < LONGEST:
+        seen = machine.advance(10 * LOOKS, 10)
+        now = seen_strengths(seen.maps)[:, task.mode - 1] / full[alive]
         if not np.all(np.isfinite(now)):
             raise InputError("Training diverged: the signals are too strong for its step length.")
-        keeps[alive] = now > 0.95
-        left = ~decided
-        if not left.any():
+        decided = (now > 0.95) | (now < 0.05)
+        done = np.asarray(decided.any(axis=0))
+        # The first look at which a side had been taken.
+        taken = now[decided.argmax(axis=0), np.arange(len(alive))] > 0.95
+        keeps[alive[done]] = taken[done]
+        alive = alive[~done]
+        if not len(alive):
             return keeps
-        if 2 <= left.sum() < 0.7 * len(alive):
-            alive = alive[left]
-            layers = [np.ascontiguousarray(layer[..., left]) for layer in layers]
+        if done.any():
+            machine.keep(~done)
     raise InputError(
         "Some starts took no side: a weight decay this close to the spinodal needs a coarser "
         "`resolution`, or lower it."
@@ -265,20 +266,21 @@ def _edges(
     rate = task.learning_rate(float(decays.max()))
     best, smallest = [layer.copy() for layer in layers], np.full(len(decays), np.inf)
     under_way = np.ones(len(decays), dtype=bool)
+    machine = _machine(task, layers, decays, rate)
     for count in range(LONGEST):
-        before = [layer.copy() for layer in layers]
-        length = _length(_descend(task, layers, decays, rate))
+        length = _length(_slopes(task, machine.layers, decays))
         calmer = under_way & (length < smallest)
         smallest[calmer] = length[calmer]
-        for kept_layer, layer in zip(best, before, strict=True):
+        for kept_layer, layer in zip(best, machine.layers, strict=True):
             kept_layer[..., calmer] = layer[..., calmer]
+        machine.advance(1, 1)
         if count % 10 == 0:
             # Both ends are calm too: a descent counts only until it has taken a side.
-            now = _strengths(layers, task.mode) / full
+            now = _strengths(machine.layers, task.mode) / full
             under_way &= (now > 0.05) & (now < 0.95)
             if not under_way.any():
                 break
-    parted = _strengths(layers, task.mode).reshape(-1, 2) > 0.5 * full.reshape(-1, 2)
+    parted = _strengths(machine.layers, task.mode).reshape(-1, 2) > 0.5 * full.reshape(-1, 2)
     values = _strengths(best, task.mode).reshape(-1, 2)
     losses = _losses(task, best, decays).reshape(-1, 2).mean(axis=1)
     return [
@@ -298,13 +300,19 @@ def _edges(
     ]
 
 
-def _descend(task: Task, layers: Layers, decays: NDArray[np.float64], rate: float) -> Layers:
-    """One noise-free step of every lane, in place; returns the gradient it followed."""
+def _machine(task: Task, layers: Layers, decays: NDArray[np.float64], rate: float) -> Machine:
+    """Noise-free training of every lane at its own weight decay."""
+    update = Update(learning_rate=rate, weight_decay=0.0, sampling="population")
+    lanes = np.zeros(len(decays), dtype=np.int64)
+    return trainer(layers, task.network, update, [task.data], lanes, weight_decay=decays)
+
+
+def _slopes(task: Task, layers: Layers, decays: NDArray[np.float64]) -> Layers:
+    """The gradient of every lane, the price of the weights included."""
     exact = task.data.train
     slopes = gradients(layers, exact.xx[..., None], exact.yx[..., None])
     for slope, layer in zip(slopes, layers, strict=True):
         slope += decays * layer
-    step(layers, slopes, None, _plain(rate))
     return slopes
 
 
@@ -316,12 +324,6 @@ def _length(slopes: Layers) -> NDArray[np.float64]:
 @cache
 def _population(signals: tuple[float, ...]) -> Data:
     return draw(GaussianTask(signals=signals), seed=0, dataset=0)
-
-
-@cache
-def _plain(rate: float) -> Update:
-    """A step that adds nothing: the weight decay of each lane is already in the slopes."""
-    return Update(learning_rate=rate, weight_decay=0.0, sampling="population")
 
 
 def _strengths(layers: Layers, mode: int) -> NDArray[np.float64]:
