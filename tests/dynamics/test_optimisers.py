@@ -11,6 +11,7 @@ from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.twin import Twin
 from spinodal.dynamics.updates import Stage, Update
 from spinodal.errors import InputError
+from spinodal.seeding import Stream, permutations
 
 TASK = GaussianTask(signals=(0.9, 0.8), samples=48, test_samples=16)
 
@@ -215,6 +216,8 @@ def test_a_stage_of_shuffled_batches_begins_a_new_epoch():
     assert (first.per_epoch, first.first_epoch) == (4, 0)
     # Six updates use one epoch and half of the next.
     assert (second.per_epoch, second.first_epoch, second.batch_size) == (2, 2, 20)
+    order = permutations(Stream(3, "shuffled batches", range(2), 48).words(2))
+    np.testing.assert_array_equal(Batches(plan).chosen(7), order[20:40])
 
 
 def test_a_weight_decay_of_its_own_for_every_replica():

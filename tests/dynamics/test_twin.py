@@ -90,6 +90,17 @@ def test_a_replica_trains_the_same_alone_and_in_company(case):
     np.testing.assert_array_equal(together.state()["weights"][:, [3]], alone.state()["weights"])
 
 
+@pytest.mark.parametrize("case", [name for name, (network, _) in CASES.items() if network])
+def test_constant_units_stay_constant_and_nothing_else_does(case):
+    one = machine(case)
+    before = one.state()["weights"]
+    one.advance(3, 3)
+    fixed = one.plan.trainable == 0
+    moved = one.state()["weights"] != before
+    assert not moved[fixed].any()
+    assert moved[~fixed].all()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_replicas_that_stay_do_not_notice_that_others_leave(case):
     whole, part = machine(case), machine(case)

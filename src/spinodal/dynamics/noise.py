@@ -47,29 +47,21 @@ def local_factor(data: Data, *, constant: bool) -> NDArray[np.float64]:
 
 
 def _product_covariance(data: Data, *, constant: bool) -> NDArray[np.float64]:
-    """Isserlis: Cov(u_a u_b, u_c u_d) of Gaussian variables u = (x, y) with means m.
+    """Isserlis: Cov(u_a u_b, u_c u_d) = C_ac M_bd + C_ad C_bc of Gaussian variables u = (x, y).
 
-    C_ac C_bd + C_ad C_bc + m_a m_c C_bd + m_a m_d C_bc + m_b m_c C_ad + m_b m_d C_ac
+    C is their covariance and M their second moment. Both differ for the constant input only, which
+    as the last one is never a or c.
     """
     m = data.train
     inputs, outputs = len(m.xx), len(m.yy)
-    mean = np.zeros(inputs + outputs)
-    covariance = np.block([[m.xx, m.yx.T], [m.yx, m.yy]])
+    moment = np.block([[m.xx, m.yx.T], [m.yx, m.yy]])
+    covariance = moment.copy()
     if constant:
-        mean[inputs - 1] = 1.0
         covariance[inputs - 1] = covariance[:, inputs - 1] = 0.0
     first, second = np.triu_indices(inputs)
     a = np.concatenate([first, np.repeat(inputs + np.arange(outputs), inputs)])[:, None]
     b = np.concatenate([second, np.tile(np.arange(inputs), outputs)])[:, None]
-    c, d = a.T, b.T
-    second_moment = covariance + np.outer(mean, mean)
-    # Every term with means is a moment times a covariance, counted once.
-    return (
-        second_moment[a, c] * covariance[b, d]
-        + second_moment[a, d] * covariance[b, c]
-        + mean[b] * mean[c] * covariance[a, d]
-        + mean[b] * mean[d] * covariance[a, c]
-    )
+    return covariance[a, a.T] * moment[b, b.T] + covariance[a, b.T] * covariance[b, a.T]
 
 
 def frozen_factor(
