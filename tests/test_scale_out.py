@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import os
+import re
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import get_context
@@ -12,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from clusters import dask_cluster, stall, wait_until
+from clusters import PATIENCE, dask_cluster, stall, wait_until
 
 from spinodal.dynamics import executors
 from spinodal.dynamics.ensemble import Ensemble, Event, Outcome, run
@@ -154,3 +158,62 @@ def test_shards_that_come_back_in_any_order_are_merged_in_the_order_of_replicas(
     alone: Alone, tmp_path: Path
 ):
     alone.assert_equals_run(tmp_path, executor=Backwards())
+
+
+# The guide
+
+ROOT = Path(__file__).parent.parent
+GUIDE, NODES = ROOT / "docs" / "scaling.md", ROOT / "benchmarks" / "thousand_nodes.py"
+
+
+def files_of_the_guide(folder: Path) -> set[str]:
+    """Write down the examples that name a file in their first line."""
+    blocks = re.findall(r"```\w+\n# (\S+\.\w+)\n(.*?)```", GUIDE.read_text("utf-8"), re.DOTALL)
+    for name, text in blocks:
+        (folder / name).write_text(text, encoding="utf-8")
+    return {name for name, _ in blocks}
+
+
+def start(folder: Path, *words: str, log: str = "log") -> subprocess.Popen[bytes]:
+    """A program of the guide, which finds `dask` and `python` as its reader would."""
+    binaries = str(Path(sys.executable).parent)
+    environment = os.environ | {"PATH": os.pathsep.join([binaries, os.environ["PATH"]])}
+    with (folder / log).open("wb") as file:
+        return subprocess.Popen(
+            words, cwd=folder, env=environment, start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT,
+        )  # fmt: skip
+
+
+@pytest.mark.needs("distributed")
+@pytest.mark.needs("submitit")
+def test_the_programs_of_the_guide_run_and_agree(tmp_path: Path):
+    names = files_of_the_guide(tmp_path)
+    assert names >= {"laptop.py", "on_dask.py", "on_slurm.py", "array.sh", "scheduler.sh"}
+    helpers = [
+        start(tmp_path, "sh", name, log=f"{name}.log") for name in ("scheduler.sh", "array.sh")
+    ]
+    try:
+        said = {}
+        for name in ("laptop.py", "on_dask.py", "on_slurm.py"):
+            assert start(tmp_path, "python", name, log=name + ".log").wait(PATIENCE) == 0, (
+                tmp_path / (name + ".log")
+            ).read_text()
+            said[name] = (tmp_path / (name + ".log")).read_text().splitlines()[-1]
+    finally:
+        for helper in helpers:
+            os.killpg(helper.pid, signal.SIGKILL)
+            helper.wait()
+    assert len(set(said.values())) == 1
+    assert re.match(r"\d.* from \d+ of 400", said["laptop.py"])
+    assert stored(tmp_path / "on-a-laptop") == stored(tmp_path / "on-dask")
+
+
+def test_the_measured_part_of_the_guide_is_what_the_stored_results_say():
+    spec = importlib.util.spec_from_file_location("thousand_nodes", NODES)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    guide = GUIDE.read_text(encoding="utf-8")
+    assert module.replaced(guide, module.measured_part()) == guide

@@ -110,7 +110,7 @@ def _optional(template: str, value: Any) -> str:
 def _table(rows: Sequence[dict[str, str]]) -> Table:
     table = Table(box=None, pad_edge=False)
     for key in rows[0]:
-        table.add_column(key, justify="right")
+        table.add_column(key, justify="left" if key == next(iter(rows[0])) else "right")
     for row in rows:
         table.add_row(*row.values())
     return table

@@ -21,7 +21,7 @@ QUICK = Effort(
     seconds=0.08, repeats=5, tune=2, widths=(32, 128), depths=(1, 8), batch_sizes=(1, 512)
 )
 FULL = Effort(
-    seconds=0.3, repeats=7, tune=4,
+    seconds=0.2, repeats=5, tune=3,
     widths=(2, 4, 16, 32, 64, 128, 256), depths=(1, 2, 4, 5, 6, 7, 8),
     batch_sizes=(1, 2, 4, 8, 16, 32, 128, 256, 512),
 )  # fmt: skip
@@ -44,18 +44,24 @@ def cases(effort: Effort) -> Iterator[Case]:
     yield _but(PAPER, sampling="wishart")
 
 
-def benchmark(settings: BenchSettings, say: Say = lambda _: None) -> dict[str, Any]:
-    """Everything in one run, as plain data: rows of the engine, of its rivals, of scaling."""
+def benchmark(
+    settings: BenchSettings, say: Say = lambda _: None, *, rivals_everywhere: bool = False
+) -> dict[str, Any]:
+    """Everything in one run, as plain data: rows of the engine, of its rivals, of scaling.
+
+    Rivals are timed on the paper's network, with `rivals_everywhere` on every case.
+    """
     effort = QUICK if settings.quick else FULL
     told, builds = core.machine(), core.builds()
     peaks = core.peaks(effort.seconds)
     sigmoid = _but(PAPER, activation="sigmoid")
     contested = [PAPER, sigmoid, *(_but(case, sampling="shuffled") for case in (PAPER, sigmoid))]
+    others = list(cases(effort))
     entries: list[Entry] = []
-    for case in contested:
+    for case in contested + (others if rivals_everywhere else []):
         entries += contest(case, builds=builds, effort=effort, say=say)
-    if builds:
-        for case in cases(effort):
+    if builds and not rivals_everywhere:
+        for case in others:
             entries += time_engine(case, builds[-1:], effort=effort, say=say)
     say("threads, shards and memory")
     return {

@@ -43,7 +43,7 @@ def measure(*, quick: bool, threads: int) -> dict[str, Any]:
     """Rows for the benchmark."""
     counts = QUICK_REPLICAS if quick else (10_000, 100_000, 1_000_000)
     return {
-        "threads": thread_rows(threads, seconds=0.3 if quick else 4.0, repeats=3 if quick else 5),
+        "threads": thread_rows(threads, seconds=1.0 if quick else 4.0, repeats=3 if quick else 5),
         "shards": shard_rows(10 if quick else 200),
         "memory": [memory_row(count) for count in counts],
     }
