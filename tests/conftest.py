@@ -18,6 +18,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 WANTED = re.compile(r"(?:needs|could not import) '?([\w.+-]+)")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """How hard to try where trying is random."""
+    parser.addoption("--kills", type=int, default=8, help="how often to kill a run of escapes")
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip a test marked `needs(tool)` where the module or program is absent."""
     for mark in item.iter_markers("needs"):

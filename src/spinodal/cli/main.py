@@ -218,6 +218,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _complain(complaints.about_settings(problem), 2)
     except DamagedFileError as problem:
         return _complain(str(problem), 3)
+    except MemoryError:
+        return _complain("This needs more memory than there is; ask for something smaller.", 2)
     except BrokenPipeError:
         return _hang_up()
     except OSError as problem:

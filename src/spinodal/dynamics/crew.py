@@ -228,19 +228,23 @@ class Crew:
         self._saved.pop(part, None)
 
     def _rescue(self) -> None:
-        """Store what is in hand, and what those in this process bring within their grace."""
+        """Store what is in hand, then what those in this process bring within their grace."""
         if self._store is None:
             return
-        if self._here:
-            wait(self._work, timeout=GRACE)
-        for future in [future for future in self._work if future.done()]:
-            (job, until), leg = self._work.pop(future), None
-            with suppress(Exception):
-                leg = future.result()
-            if leg is not None:
-                self._receive(job.part, leg, pause=leg.step >= until)
-        for part, shard in self._rest.items():
-            self._save(part, shard)
+        end = time.monotonic() + (GRACE if self._here else 0.0)
+        while True:
+            for part in list(self._rest):
+                self._save(part, self._rest.pop(part))
+            left = max(0.0, end - time.monotonic())
+            ended = wait(self._work, timeout=left, return_when=FIRST_COMPLETED).done
+            if not ended:
+                return
+            for future in ended:
+                (job, until), leg = self._work.pop(future), None
+                with suppress(Exception):
+                    leg = future.result()
+                if leg is not None:
+                    self._receive(job.part, leg, pause=leg.step >= until)
 
     def _tell(self, jobs: list[Job]) -> None:
         if self._progress is None or time.monotonic() - self._told < TELL_EVERY:

@@ -111,7 +111,7 @@ def stream(
     stop_after_events: int | None = None,
     checkpoints: bool = False,
     progress: Progress | None = None,
-    snapshot_every: float = SNAPSHOT_EVERY,
+    snapshot_every: float | None = None,
 ) -> Iterator[Outcome]:
     """The shards of `run` one after another, in replica order: never all of them in memory.
 
@@ -132,6 +132,7 @@ def stream(
             f"got {stop_after_events}."
         )
     parts = _parts(replicas, workers, shard_size, store)
+    snapshot_every = SNAPSHOT_EVERY if snapshot_every is None else snapshot_every
     with Crew(
         executor, workers if len(parts) > 1 else 1, store=store, progress=progress,
         snapshot_every=snapshot_every, goal=stop_after_events,
@@ -151,20 +152,16 @@ def stream(
 
 
 def _parts(replicas: int, workers: int, shard_size: int | None, store: Store | None) -> list[range]:
-    """Replica ranges of all shards: those in store as they are, the gaps in even pieces."""
+    """Replica ranges of all shards: those in store as they are, the gaps cut on an even grid."""
     size = shard_size or max(
         min(LARGEST_SHARD, -(-replicas // workers)), -(-replicas // MOST_SHARDS)
     )
+    shards = -(-replicas // size)
     known = [] if store is None else store.known(replicas)
-    parts: list[range] = []
-    at = 0
-    for part in [*known, range(replicas, replicas)]:
-        pieces = -(-(part.start - at) // size)
-        edges = [at + (part.start - at) * i // max(pieces, 1) for i in range(pieces + 1)]
-        parts += [range(a, b) for a, b in pairwise(edges)]
-        parts += [part] if len(part) else []
-        at = part.stop
-    return parts
+    inside = {edge for part in known for edge in part[1:]}
+    edges = {replicas * i // shards for i in range(shards + 1)} - inside
+    edges |= {edge for part in known for edge in (part.start, part.stop)}
+    return [range(a, b) for a, b in pairwise(sorted(edges))]
 
 
 def _about(

@@ -76,6 +76,16 @@ class Ensemble(Settings):
         return self.twin(update=noise_off(self.network, self.update))
 
 
+def check_modes(ensemble: Ensemble, modes: int) -> None:
+    """Refuse an event at a strength that networks with so many modes do not have."""
+    for event in ensemble.events:
+        if event.observable == "strength" and event.mode > modes:
+            raise InputError(
+                f"There are {modes} strengths, as many as inputs or outputs, whichever are fewer; "
+                f"an event of mode {event.mode} cannot occur: use a mode from 1 to {modes}."
+            )
+
+
 def simulate(
     ensemble: Ensemble,
     seed: int,
@@ -121,6 +131,7 @@ class Shard:
     def _build(self, seed: int, own_task: bool, state: Mapping[str, NDArray] | None) -> None:
         ensemble, network = self.ensemble, self.ensemble.network
         outputs, inputs = self._bare[0].train.yx.shape
+        check_modes(ensemble, min(outputs, inputs))
         data = [d.with_constant_input() for d in self._bare] if network.biases else self._bare
         self.alive = np.arange(len(self.replicas)) if state is None else state["alive"]
         sets = self._dataset_of[self.alive]
@@ -191,7 +202,7 @@ class Shard:
                 self._enter(self._looks(trace, self._now), rerun)
                 now = time.monotonic()
                 if now - began < PATIENCE:
-                    self._block *= 2
+                    self._block = min(2 * self._block, LOOKS)
                 elif now - began > 4 * PATIENCE:
                     self._block = max(1, self._block // 4)
                 if now >= deadline or stop():

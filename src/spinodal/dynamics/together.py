@@ -18,13 +18,13 @@ def check_together(
     """
     _ = network.hidden
     by_samples = not (network.linear and update.loss == "squared")
-    _check_samples(task, update, by_samples, own_data)
-    _check_sampling(task, network, update, by_samples, own_data)
     if update.loss == "cross_entropy" and isinstance(task, GaussianTask) and not own_data:
         raise InputError(
             "Cross-entropy needs classes, but a Gaussian task has real numbers as targets: use a "
             "task of kind 'classes' or 'arrays' (with class numbers), or loss 'squared'."
         )
+    _check_samples(task, update, by_samples, own_data)
+    _check_sampling(task, network, update, by_samples, own_data)
     if update.gaussian == "frozen":
         if by_samples or network.biases:
             raise InputError(

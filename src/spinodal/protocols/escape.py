@@ -22,19 +22,33 @@ from spinodal.dynamics.events import Event
 from spinodal.dynamics.files import save_checkpoint
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.outcome import Outcome
-from spinodal.dynamics.shard import Ensemble
+from spinodal.dynamics.shard import Ensemble, check_modes
 from spinodal.dynamics.snapshots import Store
 from spinodal.dynamics.tasks import Task
 from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.protocols import escape_table, settings_file
 from spinodal.records import STATUSES, EscapeTimes, Settings
-from spinodal.statistics.bootstrap import rate_across_datasets
 from spinodal.statistics.survival import rate_from_counts
 from spinodal.storage import RunDirectory
 
 LARGEST_COUNT = 10**12
 """Updates or replicas; more would not end."""
+
+
+LARGEST = {
+    "inputs": 4096,
+    "outputs": 4096,
+    "classes": 4096,
+    "samples": 10**7,
+    "pool": 10**7,
+    "test_samples": 10**7,
+    "batch_size": 10**6,
+}
+"""The largest counts of a task and an update."""
+
+DEEPEST, WIDEST, MOST_WEIGHTS = 1000, 100_000, 10**8
+"""The largest networks: one replica of them still fits into memory."""
 
 
 class RunSettings(Settings):
@@ -111,9 +125,42 @@ class EscapeSettings(Settings):
     def _one_or_several(cls, value: object) -> object:
         return (value,) if isinstance(value, dict) else value
 
+    @field_validator("task", "update", mode="before")
+    @classmethod
+    def _not_beyond_memory(cls, values: object) -> object:
+        if isinstance(values, dict):  # before anything is drawn or factorised
+            for name, most in LARGEST.items():
+                given = values.get(name)
+                if isinstance(given, int) and given > most:
+                    raise InputError(f"{name} must be at most {most}, got {str(given)[:30]}")
+        return values
+
+    @field_validator("network", mode="after")
+    @classmethod
+    def _not_too_large(cls, network: Network) -> Network:
+        widest = max(network.widths or (network.width,))
+        if network.depth > DEEPEST or widest > WIDEST:
+            raise InputError(
+                f"at most {DEEPEST} layers of at most {WIDEST} units are simulated, got depth "
+                f"{network.depth} and width {widest}"
+            )
+        return network
+
     @model_validator(mode="after")
     def _consistent(self) -> EscapeSettings:
-        _ = self.ensemble
+        ensemble, modes = self.ensemble, min(self.task.shape)
+        check_modes(ensemble, modes)
+        if self.start.kind == "trap" and self.start.rank > modes:
+            raise InputError(
+                f"start.rank must be at most {modes}, the number of strengths, got "
+                f"{self.start.rank}"
+            )
+        weights = self.network.parameters(*self.task.shape)
+        if weights > MOST_WEIGHTS:
+            raise InputError(
+                f"one such network has {weights:,} weights, more than the {MOST_WEIGHTS:,} that "
+                "are simulated: use fewer or narrower layers"
+            )
         return self
 
     @property
@@ -183,7 +230,7 @@ def escape(
     shard_size: int | None = None,
     executor: Executor | None = None,
     progress: Callable[[float, str], Any] | None = None,
-    snapshot_every: float = ensembles.SNAPSHOT_EVERY,
+    snapshot_every: float | None = None,
 ) -> EscapeSummary:
     """Simulate, store and estimate; the same call again goes on where it was interrupted.
 
@@ -274,6 +321,8 @@ class _Tally:
         )  # fmt: skip
         low, high, method = estimate.low, estimate.high, estimate.method
         if run.datasets > 1 and events > 0 and not stopped:
+            from spinodal.statistics.bootstrap import rate_across_datasets
+
             # Replicas that share a data set are not independent: data sets are the unit.
             across = rate_across_datasets(EscapeTimes.merge(self._times), confidence=run.confidence)
             low, high, method = across.low, across.high, "across_datasets"

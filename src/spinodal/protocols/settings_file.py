@@ -42,6 +42,9 @@ RULES = {
 }
 """What pydantic calls a mistake, in our words."""
 
+KIND = "kind"
+"""The key that says which of several tables is meant."""
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -75,8 +78,10 @@ def parse(text: str, model: type[Model], *, source: str) -> Model:
         return model.model_validate(_frozen(table), strict=True)  # strict: "3" is not 3
     except ValidationError as problem:
         raise InputError(f"{source}: {complaint(problem, model)}") from None
-    except RecursionError:
-        raise InputError(f"{source} is nested too deeply.") from None
+    except (RecursionError, MemoryError, OverflowError):
+        raise InputError(
+            f"{source} asks for something too large or too deeply nested for this machine."
+        ) from None
 
 
 def _frozen(value: Any) -> Any:
@@ -89,8 +94,14 @@ def _frozen(value: Any) -> Any:
 def complaint(problem: ValidationError, model: type[BaseModel]) -> str:
     """All that is wrong with some settings, key by key, in one sentence."""
     told: dict[str, str] = {}
-    for error in problem.errors(include_url=False):
+    alternatives: dict[str, list[str]] = {}  # what a union would take
+    errors = problem.errors(include_url=False)
+    for error in errors:
+        if any(_inside(other["loc"], error["loc"]) for other in errors):
+            continue  # a list is called too short when its only value is wrong
         place, fields = _place(error["loc"], model)
+        if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+            place.append(KIND)
         name = key_path(place)
         if error["type"] == "extra_forbidden":
             own = str(place[-1])
@@ -101,15 +112,48 @@ def complaint(problem: ValidationError, model: type[BaseModel]) -> str:
             what = str(error.get("ctx", {}).get("error", error["msg"])).rstrip(".")
             told.setdefault(name, f"in [{name}]: {what}" if name else what)
         else:
-            got = "" if error["type"] == "missing" else f", got {_short(repr(error['input']))}"
-            told.setdefault(name, f"{_short(name)} {rule(error)}{got}")
+            others = alternatives.setdefault(name, [])
+            others.append(rule(error))
+            either = " or ".join(
+                [others[0], *(text.removeprefix("must be ") for text in others[1:])]
+            )
+            told[name] = f"{_short(name)} {either}{_got(error, name)}"
     words = list(told.values())
     more = f"; and {len(words) - 4} more mistakes" if len(words) > 4 else ""
     return "; ".join(words[:4]) + more + "."
 
 
+def _inside(loc: Sequence[str | int], outer: Sequence[str | int]) -> bool:
+    return len(loc) > len(outer) and tuple(loc[: len(outer)]) == tuple(outer)
+
+
+def _got(error: Any, name: str) -> str:
+    """What was given, as TOML writes it."""
+    if error["type"] == "missing":
+        return ""
+    value = error["input"]
+    if name.endswith(KIND) and isinstance(value, dict):
+        value = value.get(KIND)
+    words = repr(_thawed(value))
+    if isinstance(value, bool):
+        words = words.lower()
+    elif isinstance(value, float) and error["type"].startswith("int") and value.is_integer():
+        words += f" (write {value:.0f})" if abs(value) < 1e15 else ""
+    return f", got {_short(words)}"
+
+
+def _thawed(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _thawed(item) for key, item in value.items()}
+    return [_thawed(item) for item in value] if isinstance(value, tuple) else value
+
+
 def rule(error: Any) -> str:
     """What a value has to be, by pydantic's account of why it is not."""
+    if error["type"] == "union_tag_invalid":
+        tags = [word.strip(" '") for word in str(error["ctx"]["expected_tags"]).split(",")]
+        allowed = ", ".join(repr(tag) for tag in tags[:-1]) + f" or {tags[-1]!r}"
+        return f"must be {allowed}{did_you_mean(str(error['ctx']['tag']), tags)}"
     template = RULES.get(error["type"])
     if template is None:
         return f"is refused ({error['msg'].rstrip('.')})"
@@ -193,7 +237,8 @@ def _syntax(problem: Exception, text: str) -> str:
     lines = text.split("\n")[:line]
     key = lines[-1].partition("=")[0].strip() if "=" in lines[-1] else ""
     table = next((row.strip() for row in reversed(lines) if row.strip().startswith("[")), "")
-    where = ".".join(part for part in (table.strip("[] "), key) if part)
+    table = table.partition("]")[0].strip("[ ")
+    where = ".".join(part for part in (table, key) if part)
     said = said[:1].lower() + said[1:]
     return said + (f", at key {_short(where)}" if where else "")
 

@@ -53,7 +53,7 @@ class Lines(Silence):
     def begin(self, name: str, number: int, total: int) -> None:
         """Name the section."""
         self._name = name
-        self.note(f"{name} ({number} of {total})")
+        self.note(f"{name} ({number} of {total})" if total > 1 else name)
 
     def end(self, name: str, seconds: float, *, reused: bool) -> None:
         """Say how long it took."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from scipy import stats
-
 from spinodal.errors import InputError
 
 
@@ -72,6 +70,8 @@ def escape_probability(
         "upper": "less",
         "lower": "greater",
     }
+    from scipy import stats  # takes a second to load
+
     test = stats.binomtest(events, trials, alternative=names[sides])
     interval = test.proportion_ci(confidence_level=confidence, method="exact")
     return Proportion(

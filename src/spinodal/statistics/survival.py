@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import special, stats
+from scipy import special
 
 from spinodal.errors import InputError
 from spinodal.records import EscapeTimes, RateEstimate
 from spinodal.statistics.proportion import check_confidence
+
+if TYPE_CHECKING:  # it takes a second to load, and a rate does not need it
+    from scipy import stats
 
 EXACT_BELOW = 5
 """Fewer events than this get the exact interval instead of the likelihood-ratio one."""
@@ -213,6 +216,8 @@ def kaplan_meier(times: EscapeTimes, *, confidence: float = 0.95) -> SurvivalCur
     sided, exact), and at 0 the last upper limit is kept. Replicas that diverged or escaped
     elsewhere leave the risk set: this is survival in a world without competing events.
     """
+    from scipy import stats
+
     check_confidence(confidence)
     check_watched(times)
     result = stats.ecdf(censored_data(times)).sf
@@ -264,10 +269,14 @@ def log_rank(first: EscapeTimes, second: EscapeTimes) -> LogRank:
     events = first.events + second.events
     if events == 0:
         return LogRank(statistic=0.0, p_value=1.0, events=0)
+    from scipy import stats
+
     result = stats.logrank(censored_data(first), censored_data(second))
     return LogRank(statistic=float(result.statistic), p_value=float(result.pvalue), events=events)
 
 
 def censored_data(times: EscapeTimes) -> stats.CensoredData:
     """Escape times as `scipy.stats` takes them: everything but an escape is right-censored."""
+    from scipy import stats
+
     return stats.CensoredData.right_censored(times.time, ~times.escaped)
