@@ -49,8 +49,8 @@ def local_factor(data: Data, *, constant: bool) -> NDArray[np.float64]:
 def _product_covariance(data: Data, *, constant: bool) -> NDArray[np.float64]:
     """Isserlis: Cov(u_a u_b, u_c u_d) = C_ac M_bd + C_ad C_bc of Gaussian variables u = (x, y).
 
-    C is their covariance and M their second moment. Both differ for the constant input only, which
-    as the last one is never a or c.
+    C is their covariance and M their second moment. They differ for the constant input only, which
+    as the last one is a or c in its own square only, and that does not vary.
     """
     m = data.train
     inputs, outputs = len(m.xx), len(m.yy)

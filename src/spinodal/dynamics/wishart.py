@@ -44,21 +44,25 @@ def _marsaglia_tsang(words: NDArray[np.uint64], freedom: int) -> NDArray[np.floa
     """Twice a gamma number of shape freedom / 2, by rejection (Marsaglia and Tsang 2000).
 
     With d = freedom / 2 - 1/3, c = 1 / sqrt(9 d) and v = (1 + c x)^3: 2 d v, accepted where v > 0
-    and ln u < x^2 / 2 + d - d v + d ln v. The normals x come from the first four words, the
-    uniform u from the high and low halves of the other four.
+    and ln u is below the logarithm of the acceptance. The normals x come from the first four
+    words, the uniform u from the high and low halves of the other four.
     """
     d = freedom / 2 - 1 / 3
-    c = 1 / np.sqrt(9 * d)
     normals, last = normals_from_words(words[:4]), words[4:]
     halves = np.stack([last >> np.uint64(32), last & np.uint64(0xFFFFFFFF)], axis=1)
     uniforms = (halves.reshape(ATTEMPTS, -1).astype(np.float64) + 0.5) * 2.0**-32
     result = np.full(words.shape[-1], 2 * d)
     waiting = np.ones(words.shape[-1], dtype=bool)
     for x, u in zip(normals, uniforms, strict=True):
-        root = 1.0 + c * x
-        v = root * root * root
-        bound = 0.5 * (x * x) + d - d * v + d * elementary.log(np.where(v > 0, v, 1.0))
-        accepted = waiting & (v > 0) & (elementary.log(u) < bound)
+        v, acceptance = _proposal(x, d)
+        accepted = waiting & (v > 0) & (elementary.log(u) < acceptance)
         result[accepted] = (2 * d) * v[accepted]
         waiting &= ~accepted
     return result
+
+
+def _proposal(x: NDArray[np.float64], d: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """v = (1 + x / sqrt(9 d))^3, and ln of its acceptance, x^2 / 2 + d - d v + d ln v."""
+    root = 1.0 + 1 / np.sqrt(9 * d) * x
+    v = root * root * root
+    return v, 0.5 * (x * x) + d - d * v + d * elementary.log(np.where(v > 0, v, 1.0))
