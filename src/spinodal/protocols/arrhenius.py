@@ -34,7 +34,8 @@ def preset(effort: str) -> ArrheniusSettings:
     """Settings of the quick or the full reproduction."""
     if effort == "paper":
         return ArrheniusSettings(
-            sweep_replicas=50,
+            sweep_replicas=100,
+            datasets=50,
             sweep_epochs=20_000,
             widths=(1, 2, 4),
             replicas=(512, 256, 256),
@@ -43,7 +44,9 @@ def preset(effort: str) -> ArrheniusSettings:
             langevin_learning_rate=0.1,
             horizon=2.0,
         )
-    return ArrheniusSettings()
+    return ArrheniusSettings(
+        sweep_epochs=20_000, replicas=(288, 224), test_replicas=400, horizon=1.4
+    )
 
 
 def run(

@@ -122,7 +122,7 @@ def preset(effort: str) -> PhaseDiagramSettings:
     """The settings of one effort, "quick" or "paper"."""
     if effort == "paper":
         return PhaseDiagramSettings(datasets=50, rung_epochs=200, spectra=2000)
-    return PhaseDiagramSettings()
+    return PhaseDiagramSettings(datasets=20)
 
 
 Record = PhaseDiagramRecord

@@ -64,7 +64,7 @@ def preset(effort: str) -> SparseGrokkingSettings:
     """Settings of the quick or the full reproduction."""
     if effort == "paper":
         return SparseGrokkingSettings(datasets=50, horizon=20_000)
-    return SparseGrokkingSettings()
+    return SparseGrokkingSettings(datasets=20)
 
 
 def growth_time(

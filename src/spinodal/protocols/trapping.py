@@ -62,16 +62,16 @@ def preset(effort: str) -> TrappingSettings:
             minibatch=MinibatchSettings(
                 datasets=50, trajectories=510, arms=arms
             ),
-            ladder=LadderSettings(epochs=2000),
+            ladder=LadderSettings(epochs=10_000),
             langevin=_close_signals(4.0),
             langevin_paper=_paper_signals(4.0),
             basins=BasinSettings(starts=2000, steps=3000),
             charity=CharitySettings(
-                variant_epochs=5000, sparse_epochs=20_000, sparse_datasets=50,
+                variant_epochs=10_000, sparse_epochs=20_000, sparse_datasets=50,
                 noisy_replicas=128, noisy_epochs=60_000,
             ),
         )  # fmt: skip
-    arms = _arms(random=200, rank_one=5510, trivial=1150, caption=200, twin=400)
+    arms = _arms(random=200, rank_one=5510, trivial=5510, caption=5510, twin=5510)
     return TrappingSettings(
         minibatch=MinibatchSettings(arms=arms),
         langevin=_close_signals(1.0),
@@ -165,7 +165,7 @@ def _arms(*, random: int, rank_one: int, trivial: int, caption: int, twin: int) 
             check_every=64),
         Arm(start="random", weight_decay=0.03, epochs=random, twin_epochs=random, check_every=4),
         Arm(start="rank 1", weight_decay=0.03, epochs=caption, twin_epochs=min(twin, caption),
-            check_every=8),
+            check_every=64),
         Arm(start="trivial", weight_decay=0.03, epochs=caption, twin_epochs=min(twin, caption),
-            check_every=8),
+            check_every=64),
     )  # fmt: skip

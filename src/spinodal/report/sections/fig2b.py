@@ -202,16 +202,19 @@ def _sweep_text(record: ArrheniusRecord) -> str:
         "In the trap the per-sample gradient has the covariance trace "
         f"{shown(sweep.noise_trace, 3)} ± {shown(sweep.noise_trace_se, 1)}, but its largest "
         "component in any weight that could raise the rank is "
-        f"{shown(sweep.noise_rank_raising, 2)}{_rests_on(sweep)}"
+        f"{shown(sweep.noise_rank_raising, 2)}{_rests_on(record)}"
     )
 
 
-def _rests_on(sweep: Sweep) -> str:
+def _rests_on(record: ArrheniusRecord) -> str:
+    sweep = record.sweep
     if sweep.noise_rank_raising:
         return "."
+    watched = min(p.epochs for p in sweep.points) >= record.window.longest
     return (
         ": no learning rate, batch size or number of epochs changes that. The verdict rests on "
-        "this zero; the watching, shorter than the paper's, only agrees with it."
+        f"this zero; the watching, {'as long as' if watched else 'shorter than'} the paper's, "
+        f"{'agrees' if watched else 'only agrees'} with it."
     )
 
 
