@@ -766,8 +766,8 @@ def _search(record: Record) -> Figure:
         size=(6.4, 4.8),
         caption="Measured over stated times, for the two weight decays. Filled marks meet the "
         f"stated time within a factor of {charity.factor:g} (shaded); open ones do not. Limits "
-        f"are met on one side of the strip too. Crosses: never within the horizon{_horizons(charity)}; "
-        "the table gives what excludes them.",
+        "are met on one side of the strip too. Crosses: never within the horizon"
+        f"{_horizons(charity)}; the table gives what excludes them.",
         alt="No row has all five marks in the shaded strip. "
         f"Closest: {charity.best} with {charity.best_met}.",
         draw=lambda canvas: _draw_search(record, canvas),
