@@ -60,6 +60,13 @@ def test_a_replica_draws_the_same_alone_in_company_and_after_others_have_left():
         np.testing.assert_array_equal(many.normals(step), expected)
 
 
+def test_replicas_may_leave_before_anything_is_drawn():
+    stream = Stream(5, "noise", range(4), 6)
+    stream.keep(np.array([False, True, True, False]))
+    expected = Stream(5, "noise", [1, 2], 6).words(0)
+    np.testing.assert_array_equal(stream.words(0), expected)
+
+
 def test_other_seeds_names_and_replicas_give_other_numbers():
     draws = [
         Stream(1, "a", [0], 8).words(0),

@@ -71,7 +71,7 @@ class Stream:
         self._sources = [np.random.Philox(key=key) for key in self._keys]
         self._ahead = max(1, min(64, _BUFFER // max(count, 1)))
         self._loaded = range(0)
-        self._table = np.empty((0, count, 0), dtype=np.uint64)
+        self._table = np.empty((0, count, len(self.replicas)), dtype=np.uint64)
 
     def words(self, step: int) -> NDArray[np.uint64]:
         """The 64-bit words of one step, shape (count, replicas)."""
