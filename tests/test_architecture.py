@@ -54,6 +54,9 @@ def test_the_package_keeps_its_contracts(tmp_path: Path):
         ("records", "import spinodal.seeding"),
         ("dynamics__updates", "import matplotlib"),
         ("records", "import torch"),
+        ("speed__contest", "import torch"),
+        ("speed__measure", "import jax"),
+        ("speed__case", "import spinodal.protocols"),
         ("stray", "'''A module that no layer knows.'''"),
     ],
 )
