@@ -31,7 +31,7 @@ public:
         : problem(problem), source(problem.batches), row(row),
           shuffled(problem.sampling == Sampling::shuffled) {
         if (shuffled) shuffler.allocate(problem.samples);
-        indices.allocate(((shuffled ? problem.samples : batch) + 16) * PARTS<T>);
+        indices.allocate((int64_t(shuffled ? problem.samples : batch) + 16) * PARTS<T>);
     }
 
     void take(const int64_t* replicas) {
@@ -136,7 +136,7 @@ public:
         wide.allocate(P * problem.products());
         xx.allocate(d * d);
         yx.allocate(p * d);
-        int room = direct.room();
+        int64_t room = direct.room();
         if (gradients.room() > room) room = gradients.room();
         if (labels.room() > room) room = labels.room();
         drawn.allocate(room);

@@ -112,7 +112,8 @@ public:
     }
 };
 
-constexpr int64_t LARGE = int64_t(1) << 30;  // of every size: products of two fit into 64 bits
+constexpr int64_t LARGE = int64_t(1) << 28;  // of every size: its small multiples fit into 32 bits
+constexpr int WIDEST = 1 << 13;
 
 // Replicas of one problem; the weights belong to the caller.
 class Engine {
@@ -125,8 +126,8 @@ class Engine {
         if (shapes.empty()) refuse("layers", "must not be empty");
         int64_t at = 0;
         for (const auto& shape : shapes) {
-            if (shape.size() != 2 || shape[0] < 1 || shape[1] < 1 || shape[0] > 1 << 15 ||
-                shape[1] > 1 << 15 ||
+            if (shape.size() != 2 || shape[0] < 1 || shape[1] < 1 || shape[0] > WIDEST ||
+                shape[1] > WIDEST ||
                 (!problem.layers.empty() && problem.layers.back().rows != shape[1]))
                 refuse("layers", "must be (rows, columns) of matrices that fit to each other");
             problem.layers.push_back({shape[0], shape[1], int(at)});
@@ -188,6 +189,7 @@ class Engine {
     void check_streams() const {
         const int64_t b = largest_batch, p = problem.outputs, d = problem.inputs;
         const int64_t v = problem.variables(), n = problem.samples;
+        const int64_t size = problem.sampling == Sampling::exact ? n : b;
         auto enough = [&](const Stream& stream, int64_t words, const char* name) {
             if (stream.words < words)
                 refuse(name, "has " + std::to_string(stream.words) + " words per step, needed are " +
@@ -203,7 +205,7 @@ class Engine {
         case Sampling::exact: break;
         }
         if (problem.label_noise > 0)
-            enough(problem.labels, ((problem.by_moments ? p * d : p * b) + 1) / 2, "labels_words");
+            enough(problem.labels, ((problem.by_moments ? p * d : p * size) + 1) / 2, "labels_words");
         if (problem.noise == Gradient_noise::local && !problem.by_moments)
             enough(problem.gradients, (n + 1) / 2, "gradients_words");
         else if (problem.noise != Gradient_noise::none)

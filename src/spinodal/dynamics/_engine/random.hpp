@@ -95,10 +95,8 @@ public:
             }
     }
 
-    int count() const { return stream.words; }
-
     // Room for the normals of a step.
-    int room() const { return (2 * stream.words + 8) * PARTS<T>; }
+    int64_t room() const { return (2 * int64_t(stream.words) + 8) * PARTS<T>; }
 
     // Standard normals of one step, out[number * PARTS + part]: the cosine partners of all words,
     // then the sines.
@@ -106,7 +104,8 @@ public:
         const int half = stream.words;
         each(step, half, [&](int i, int part, Words word) {
             if (i < half)
-                box_muller(word, out[i * PARTS<T> + part], out[(half + i) * PARTS<T> + part]);
+                box_muller(word, out[int64_t(i) * PARTS<T> + part],
+                           out[int64_t(half + i) * PARTS<T> + part]);
         });
     }
 };
@@ -124,7 +123,7 @@ public:
     void allocate(int count) {
         n = count;
         while ((int64_t(1) << (64 - shift)) < n) --shift;
-        words.allocate((n + 8) * PARTS<T>);
+        words.allocate((int64_t(n) + 8) * PARTS<T>);
         sorted.allocate(n);
         buckets.allocate((size_t(1) << (64 - shift)) + 1);
     }
