@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from spinodal.dynamics.checkpoints import Start
+from spinodal.dynamics.ensemble import Ensemble, Event
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.plan import make_plan
 from spinodal.dynamics.tasks import ArraysTask, ClassTask, GaussianTask, draw, from_arrays
@@ -145,3 +146,13 @@ def test_the_noise_off_twin_of_fresh_samples_is_what_the_network_can_have():
     assert noise_off(LINEAR, fresh).sampling == "population"
     assert noise_off(TANH, fresh).sampling == "full"
     assert noise_off(TANH, fresh).temperature == 0
+
+
+def test_the_midpoint_rule_is_refused_where_no_learned_state_is_known():
+    settings = {
+        "task": SAMPLES, "network": TANH, "update": update(), "steps": 9,
+        "events": (Event(observable="test_error", threshold="midpoint", direction="below"),),
+    }  # fmt: skip
+    with pytest.raises(ValueError, match="give the event's threshold as a number"):
+        Ensemble.model_validate(settings)
+    Ensemble.model_validate({**settings, "network": LINEAR})

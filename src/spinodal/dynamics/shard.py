@@ -12,11 +12,9 @@ from pydantic import Field, NonNegativeInt, PositiveInt, model_validator
 
 from spinodal.dynamics.checkpoints import Start, balanced, prepare
 from spinodal.dynamics.events import Event, Ledger
-from spinodal.dynamics.gradients import gradients
 from spinodal.dynamics.machine import Machine, Trace, build
-from spinodal.dynamics.networks import Layers, Network, dead_amplitudes, end_to_end
+from spinodal.dynamics.networks import Layers, Network, dead_amplitudes
 from spinodal.dynamics.observables import Gauge, Looks, Measured, Observation
-from spinodal.dynamics.optimisers import step
 from spinodal.dynamics.outcome import Outcome
 from spinodal.dynamics.plan import make_plan
 from spinodal.dynamics.tasks import Data, Task, draw
@@ -64,6 +62,13 @@ class Ensemble(Settings):
                 f"{self.steps}, got {off[0]}."
             )
         check_together(self.task, self.network, self.update, self.start)
+        by_samples = not self.network.linear or self.update.loss != "squared"
+        if by_samples and any(event.threshold == "midpoint" for event in self.events):
+            raise InputError(
+                "The midpoint rule needs the learned state of a linear network with the squared "
+                f"loss, got activation '{self.network.activation}' and loss '{self.update.loss}': "
+                "give the event's threshold as a number."
+            )
         return self
 
     def twin(self, **changes: object) -> Ensemble:
@@ -362,15 +367,9 @@ def learned_error(data: Data, network: Network, weight_decay: float) -> float:
     """
     outputs, inputs = data.train.yx.shape
     plain = network.model_copy(update={"biases": False, "precision": "float64"})
-    layers = balanced(
-        plain, [data], np.zeros(2, dtype=int), (1.0,) * min(outputs, inputs, *plain.hidden, outputs)
-    )
+    full = (1.0,) * min(outputs, inputs, *plain.hidden)
+    one = np.zeros(1, dtype=np.int64)
     update = Update(learning_rate=0.05, weight_decay=weight_decay, sampling="full")
-    for _ in range(4000):
-        step(
-            layers,
-            gradients(layers, data.train.xx[..., None], data.train.yx[..., None]),
-            None,
-            update,
-        )
-    return float(data.test.error(end_to_end(layers)[..., 0]))
+    plan = make_plan(plain, update, [data], one, seed=0, replicas=[0])
+    machine = build(plan, balanced(plain, [data], one, full))
+    return float(data.test.error(machine.advance(4000, 4000).maps[-1, ..., 0]))
