@@ -33,7 +33,7 @@ class Rival(Protocol):
 
 Maker = Callable[[Case, int], Rival]
 
-SIZES = (1, 64, 256, 1024, 4096)
+SIZES = (64, 256, 1024, 4096)
 """Numbers of replicas among which a batched rival gets its best."""
 
 
@@ -47,7 +47,7 @@ def rivals(case: Case) -> dict[str, tuple[Maker, tuple[int, ...]]]:
     found: dict[str, tuple[Maker, tuple[int, ...]]] = {}
     if case.sampling == "wishart":
         return found
-    sizes = tuple(n for n in SIZES[1:] if n * _footprint(case) <= 2**30)
+    sizes = tuple(n for n in SIZES if n * _footprint(case) <= 2**30) or SIZES[:1]
     if find_spec("torch") is not None:
         from spinodal.speed.rivals import with_torch
 
