@@ -52,8 +52,10 @@ def reproduce(
     Parameters
     ----------
     only
-        Sections to compute, by commas or blanks: fig1a, fig1b, fig2a, fig2b, fig3, fig4, audit.
-        The audit needs fig1a, fig1b, fig2b and fig3, and computes those it does not find.
+        Sections to compute, by commas or blanks: fig1a, fig1b, fig2a, fig2b, fig3, fig4,
+        noise-arms, audit.
+        The audit needs fig1a, fig1b, fig2b, fig3 and noise-arms, and computes those it does not
+        find.
     effort
         quick takes minutes, paper the paper's own sizes.
     seed
