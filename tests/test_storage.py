@@ -88,6 +88,33 @@ def test_a_file_of_the_same_name_that_is_not_ours_is_not_overwritten(stored):
     assert (stored / "records/mine.json").read_text() == "mine"
 
 
+def test_a_record_can_be_removed_and_written_anew(stored):
+    with run_directory(stored) as run:
+        run.remove_record("a.json")
+        run.remove_record("never.json")
+        assert run.names() == ["b.json"]
+    assert not (stored / "records/a.json").exists()
+    with run_directory(stored) as run:
+        assert run.missing() == []
+        run.write_record("a.json", b"anew")
+        assert run.read_record("a.json") == b"anew"
+
+
+def test_a_long_output_is_written_in_pieces_or_not_at_all(tmp_path):
+    def pieces(fail: bool):
+        yield b"one,"
+        if fail:
+            raise KeyboardInterrupt
+        yield b"two"
+
+    with run_directory(tmp_path) as run:
+        run.write_output("table.csv", pieces(False))
+        with pytest.raises(KeyboardInterrupt):
+            run.write_output("table.csv", pieces(True))
+    assert (tmp_path / "table.csv").read_bytes() == b"one,two"
+    assert not list(tmp_path.rglob("*.spinodal-tmp"))
+
+
 @pytest.mark.parametrize("name", ["../a.json", "/etc/a.json", "a/b.json", "", ".json", "a"])
 def test_a_record_name_cannot_leave_the_directory(tmp_path, name):
     with run_directory(tmp_path) as run, pytest.raises(InputError, match="plain file name"):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from spinodal.dynamics.tasks import ArraysTask, ClassTask, GaussianTask, from_arrays
     from spinodal.dynamics.updates import Stage, Update
     from spinodal.errors import DamagedFileError, InputError
+    from spinodal.protocols.escape import EscapeSettings, EscapeSummary, escape
     from spinodal.records import EscapeTimes, RateEstimate
     from spinodal.statistics.escape_laws import arrhenius_fit
     from spinodal.statistics.survival import exponential_rate, kaplan_meier
@@ -44,6 +45,10 @@ _HOME = {
     "Ensemble": "spinodal.dynamics.ensemble",
     "Outcome": "spinodal.dynamics.ensemble",
     "run": "spinodal.dynamics.ensemble",
+    # from a settings file to a table and a rate
+    "EscapeSettings": "spinodal.protocols.escape",
+    "EscapeSummary": "spinodal.protocols.escape",
+    "escape": "spinodal.protocols.escape",
     # from escape times to rates with intervals
     "EscapeTimes": "spinodal.records",
     "RateEstimate": "spinodal.records",
@@ -60,6 +65,8 @@ __all__ = [
     "ClassTask",
     "DamagedFileError",
     "Ensemble",
+    "EscapeSettings",
+    "EscapeSummary",
     "EscapeTimes",
     "Event",
     "GaussianTask",
@@ -71,6 +78,7 @@ __all__ = [
     "Start",
     "Update",
     "arrhenius_fit",
+    "escape",
     "exponential_rate",
     "free_energy",
     "from_arrays",

@@ -1,17 +1,28 @@
 """Ensembles: partition invariance, stationary laws, statuses, events and prepared traps."""
 
-from concurrent.futures import ThreadPoolExecutor
+import io
+import pickle
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import fields
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
+from helpers import assert_covers
 
+from spinodal.dynamics import crew
+from spinodal.dynamics import shard as shards
 from spinodal.dynamics.checkpoints import Start
+from spinodal.dynamics.cut import rounds
 from spinodal.dynamics.ensemble import Ensemble, Event, learned_error, logarithmic_grid, run
-from spinodal.dynamics.networks import Network
+from spinodal.dynamics.networks import Network, strengths
+from spinodal.dynamics.shard import Shard
+from spinodal.dynamics.snapshots import pack, unpack
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.updates import Update
-from spinodal.errors import InputError
+from spinodal.errors import DamagedFileError, InputError
+from spinodal.statistics.survival import exponential_rate
 from spinodal.theory import modes
 
 TASK = GaussianTask(signals=(0.9, 0.8), samples=64, test_samples=32)
@@ -64,6 +75,198 @@ def test_any_partition_gives_the_same_bits(changes):
     with ThreadPoolExecutor(2) as threads:
         for workers in (2, 9):
             same(whole, run(ensemble, seed=5, replicas=9, workers=workers, executor=threads))
+
+
+VARIED = SMALL.twin(events=(Event(mode=2, threshold=0.2, persistence=3),))
+
+
+@pytest.mark.parametrize("looks", [1, 50, 700])
+@pytest.mark.parametrize("changes", [{}, {"record_at": logarithmic_grid(240, 4)}])
+def test_the_size_of_a_block_of_looks_changes_nothing(monkeypatch, looks, changes):
+    ensemble = VARIED.twin(**changes)
+    whole = run(ensemble, seed=5, replicas=9, checkpoints=True)
+    monkeypatch.setattr(shards, "LOOKS", looks)
+    same(whole, run(ensemble, seed=5, replicas=9, checkpoints=True))
+
+
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_a_shard_can_be_taken_down_and_set_up_again_anywhere(checkpoints):
+    whole = Shard(VARIED, 5, range(9), checkpoints=checkpoints)
+    whole.advance()
+    shard = Shard(VARIED, 5, range(9), checkpoints=checkpoints)
+    for until in (4, 8, 36, 120, 240):
+        shard.advance(until)
+        state = unpack(pack(shard.state()), "a snapshot")
+        if not shard.finished:
+            shard = Shard(VARIED, 5, range(9), checkpoints=checkpoints, state=state)
+    same(whole.outcome(), shard.outcome())
+
+
+class Elsewhere(Executor):
+    """Another machine: what goes there and comes back is pickled, and some of it gets lost."""
+
+    def __init__(self, lose: int) -> None:
+        self.lose = lose
+
+    def submit(self, fn, /, *args, **kwargs):
+        future: Future = Future()
+        self.lose -= 1
+        if self.lose == 0:
+            future.set_exception(OSError("the worker was killed"))
+        else:
+            task = pickle.loads(pickle.dumps((fn, args, kwargs)))
+            future.set_result(pickle.loads(pickle.dumps(task[0](*task[1], **task[2]))))
+        return future
+
+
+@pytest.mark.parametrize("lose", [0, 1, 3])
+def test_workers_elsewhere_may_be_lost_without_a_trace(tmp_path, lose):
+    whole = run(VARIED, seed=5, replicas=9)
+    same(whole, run(VARIED, seed=5, replicas=9, shard_size=2, executor=Elsewhere(lose)))
+    goal: dict[str, Any] = {"stop_after_events": 5, "shard_size": 2}
+    same(
+        run(VARIED, seed=5, replicas=9, **goal),
+        run(VARIED, seed=5, replicas=9, **goal, executor=Elsewhere(lose), out=tmp_path),
+    )
+
+
+def test_a_directory_is_continued_by_any_partition_and_refuses_other_settings(tmp_path):
+    whole = run(VARIED, seed=5, replicas=9)
+    for size in (4, 2, 9):
+        same(whole, run(VARIED, seed=5, replicas=9, shard_size=size, out=tmp_path, workers=2))
+    for changes in ({"seed": 6}, {"replicas": 8}, {"stop_after_events": 3}, {"checkpoints": True}):
+        arguments: dict[str, Any] = {"seed": 5, "replicas": 9, **changes}
+        with pytest.raises(InputError, match="another run"):
+            run(VARIED, out=tmp_path, **arguments)
+    data = [draw(TASK, seed=5, dataset=i) for i in range(3)]
+    with pytest.raises(InputError, match="another run"):
+        run(VARIED, seed=5, replicas=9, out=tmp_path, data=data)
+    same(whole, run(VARIED, seed=5, replicas=9, data=data))
+
+
+def test_shards_that_were_interrupted_go_on_from_their_snapshots(tmp_path, monkeypatch):
+    monkeypatch.setattr(crew, "BREATH", 1e-3)
+    monkeypatch.setattr(crew, "TELL_EVERY", 0.0)
+    trap = VARIED.twin(events=(), steps=4000)
+
+    def interrupt(fraction, text):
+        if fraction > 0:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(trap, seed=5, replicas=4, shard_size=2, out=tmp_path, progress=interrupt)
+    assert list(tmp_path.glob("records/state-*.npz"))
+    resumed: list[float] = []
+    whole = run(trap, seed=5, replicas=4)
+    same(
+        whole,
+        run(trap, seed=5, replicas=4, out=tmp_path, progress=lambda f, text: resumed.append(f)),
+    )
+    assert resumed[0] > 0
+    assert not list(tmp_path.glob("records/state-*.npz"))
+
+
+def test_a_file_of_arrays_cannot_bring_code_or_a_flood():
+    evil, flood = io.BytesIO(), io.BytesIO()
+    np.savez(evil, a=np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    np.savez_compressed(flood, a=np.zeros(10**6))
+    for raw in (
+        evil.getvalue(),
+        flood.getvalue(),
+        b"",
+        b"PK\x03\x04",
+        pack({"a": np.ones(3)})[:-9],
+    ):
+        with pytest.raises(DamagedFileError, match="the file"):
+            unpack(raw, "the file")
+
+
+@pytest.mark.parametrize("events", [1, 4, 9])
+def test_stopping_at_an_event_is_the_same_cut_for_every_partition(events):
+    full = run(VARIED, seed=5, replicas=9).passages[0]
+    first = np.lexsort((full.replica, full.steps))[events - 1]
+    for size in (9, 4, 1):
+        cut = run(VARIED, seed=5, replicas=9, stop_after_events=events, shard_size=size).passages[0]
+        assert cut.events == events
+        assert cut.steps.max() == full.steps[first]
+        np.testing.assert_array_equal(cut.steps, np.minimum(full.steps, full.steps[first]))
+
+
+def test_more_events_than_there_are_leave_the_horizon_as_it_is():
+    never = SMALL.twin(events=(Event(mode=1, threshold=5.0),))
+    same(run(never, seed=5, replicas=4), run(never, seed=5, replicas=4, stop_after_events=2))
+
+
+def test_rounds_rise_to_the_horizon_in_whole_checks():
+    marks = list(rounds(SMALL.twin(steps=1001, check_every=7)))
+    assert marks[-1] == 1001
+    assert all(mark % 7 == 0 for mark in marks)
+    assert all(b > a for a, b in pairwise(marks))
+
+
+def test_the_interval_of_a_fixed_number_of_events_keeps_its_promise():
+    """Memoryless escapes of a one-weight network, watched until the fifth of eight."""
+    hot = Ensemble(
+        task=GaussianTask(signals=(0.5,)),
+        network=Network(depth=1),
+        update=LANGEVIN.model_copy(update={"learning_rate": 0.2, "temperature": 0.02}),
+        start=Start(kind="balanced", strengths=(0.4,)),
+        events=(Event(threshold=0.7),),
+        steps=20_000,
+    )
+    pooled = exponential_rate(run(hot, seed=1, replicas=600).passages[0])
+    hits, trials = 0, 80
+    for seed in range(2, 2 + trials):
+        times = run(hot, seed=seed, replicas=8, stop_after_events=5).passages[0]
+        found = exponential_rate(times, method="fixed_events", confidence=0.9)
+        assert found.events == 5
+        hits += found.low <= pooled.rate <= found.high
+    assert_covers(hits, trials, 0.9)
+    assert hits < trials
+
+
+def test_of_competing_events_the_first_one_ends_a_replica():
+    apart = run(SMALL, seed=5, replicas=9)
+    together = run(SMALL.twin(competing=True), seed=5, replicas=9)
+    one, two = apart.passages
+    first = np.where(one.steps <= two.steps, 0, 1)
+    for e, passage in enumerate(together.passages):
+        names = np.where(first == e, "escaped", "escaped_elsewhere")
+        np.testing.assert_array_equal(passage.status, names)
+        np.testing.assert_array_equal(passage.steps, np.minimum(one.steps, two.steps))
+
+
+def test_checkpoints_hold_the_weights_of_the_look_that_ended_a_replica():
+    out = run(VARIED, seed=5, replicas=6, checkpoints=True)
+    ends = np.cumsum([8, 16, 8])
+    layers = [
+        part.T.reshape(rows, -1, 6)
+        for part, rows in zip(np.split(out.weights, ends[:-1], axis=1), (4, 4, 2), strict=True)
+    ]
+    np.testing.assert_array_equal(strengths(layers).T, out.strengths)
+    np.testing.assert_allclose(out.weight_norms, np.linalg.norm(out.weights, axis=1), rtol=1e-12)
+    np.testing.assert_array_equal(out.strengths, out.escape_strengths)
+
+
+def test_a_nonlinear_network_is_observed_on_its_training_set():
+    bent = SMALL.twin(
+        network=Network(depth=2, width=4, activation="tanh"),
+        events=(Event(mode=2, threshold=0.2),),
+        steps=120,
+    )
+    out = run(bent, seed=5, replicas=5, checkpoints=True)
+    same(out, run(bent, seed=5, replicas=5, checkpoints=True, shard_size=2))
+    for i in range(5):
+        data = draw(TASK, seed=5, dataset=i % 3)
+        assert data.x is not None
+        assert data.y is not None
+        first, last = np.split(out.weights[i], [8])
+        f = np.tanh(data.x @ first.reshape(4, 2).T) @ last.reshape(2, 4).T
+        cross = (f - f.mean(axis=0)).T @ (data.x - data.x.mean(axis=0)) / len(f)
+        found = np.linalg.svd(cross, compute_uv=False)
+        np.testing.assert_allclose(out.strengths[i], found, rtol=1e-10)
+        error = 0.5 * ((f - data.y) ** 2).sum(axis=1).mean()
+        assert out.train_error[i] == pytest.approx(error, rel=1e-12)
 
 
 def test_two_processes_give_the_bits_of_one():
@@ -148,6 +351,9 @@ def test_divergence_is_a_status_and_touches_nobody_else():
     recorded = run(wild.twin(record_at=(0, 4, 240)), seed=5, replicas=40)
     assert recorded.recorded_strengths.shape == (40, 3, 2)
     assert np.isfinite(recorded.strengths).all()
+    diverged = out.passages[0].status == "diverged"
+    assert np.isfinite(out.weight_norms).all()
+    assert out.weight_norms[diverged].min() > 2 * out.weight_norms[~diverged].max()
 
 
 def test_a_persistent_event_is_dated_at_its_first_check():
@@ -223,3 +429,11 @@ def test_wrong_questions_are_answered_with_what_is_allowed():
         run(SMALL, seed=1, replicas=0)
     with pytest.raises(InputError, match="have no rank 3"):
         run(SMALL.twin(start=Start(kind="trap", rank=3), events=()), seed=1, replicas=2)
+    with pytest.raises(InputError, match="There are 2 strengths"):
+        run(SMALL.twin(events=(Event(mode=3, threshold=1.0),)), seed=1, replicas=2)
+    with pytest.raises(InputError, match="give the ensemble an event"):
+        run(SMALL.twin(events=()), seed=1, replicas=2, stop_after_events=1)
+    with pytest.raises(InputError, match="between 1 and the 2 replicas"):
+        run(SMALL, seed=1, replicas=2, stop_after_events=3)
+    with pytest.raises(InputError, match="at least 1"):
+        run(SMALL, seed=1, replicas=2, shard_size=0)

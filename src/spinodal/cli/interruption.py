@@ -24,7 +24,7 @@ class Interrupted(BaseException):
 
     def leave(self) -> int:
         """Say how to go on, and end the process at once: files are whole at every moment."""
-        sentence = "finished sections are stored, and the same command again continues."
+        sentence = "what is finished is stored, and the same command again continues."
         cursor = "\x1b[?25h\r\n" if os.isatty(2) else ""  # progress bars hide it
         with suppress(OSError):
             # Straight to the file: whatever is drawing on standard error may be half way.
