@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spinodal.dynamics.networks import contract
+from spinodal.dynamics.networks import Real, contract
 from spinodal.dynamics.noise import unpack
 from spinodal.dynamics.plan import Draw, Plan
 from spinodal.dynamics.wishart import bartlett
@@ -135,6 +135,6 @@ def stream(plan: Plan, draw: Draw | None) -> Stream | None:
     return None if draw is None else Stream(plan.seed, draw.name, plan.replicas, draw.words)
 
 
-def lanes(table: Array, dataset_of: NDArray[np.int64]) -> Array:
+def lanes(table: NDArray[Real], dataset_of: NDArray[np.int64]) -> NDArray[Real]:
     """(sets, n, columns) of every replica's data set, replicas last: (n, columns, R)."""
     return np.ascontiguousarray(np.moveaxis(table[dataset_of], 0, -1))

@@ -103,11 +103,12 @@ def _load_task(path: str, sha256: str) -> Data:
         classes = 1 + int(max(y.max(), -1 if y_test is None else y_test.max()))
         y = _one_hot(path, y, classes)
         y_test = None if y_test is None else _one_hot(path, y_test, classes)
-    return from_arrays(arrays["x"], _columns(y), arrays.get("x_test"), _columns(y_test))
+    y_test = None if y_test is None else _columns(y_test)
+    return from_arrays(arrays["x"], _columns(y), arrays.get("x_test"), y_test)
 
 
-def _columns(y: NDArray | None) -> NDArray | None:
-    return y[:, None] if y is not None and y.ndim == 1 else y
+def _columns(y: NDArray) -> NDArray:
+    return y[:, None] if y.ndim == 1 else y
 
 
 def _one_hot(path: str, labels: NDArray, classes: int) -> NDArray[np.float64]:
