@@ -517,3 +517,22 @@ def test_agreement_is_to_the_printed_digits():
     assert agrees(0.15, 0.19, error=0.05)
     assert not agrees(0.41, None)
     assert not agrees(0.41, float("nan"))
+
+
+def noise_arms(isotropic: int) -> dict[str, Any]:
+    """A comparison of noises in which isotropic noise freed so many of 100."""
+    arms = {
+        "isotropic": SimpleNamespace(escapes=isotropic, eligible=100),
+        "minibatch": SimpleNamespace(escapes=0, eligible=64),
+    }
+    return {"noise-arms": SimpleNamespace(settings=(SimpleNamespace(arm=arms.get),))}
+
+
+def test_the_constant_temperature_is_held_against_escapes_where_there_are_any():
+    found = row("row-06", records=noise_arms(97))
+    assert "freed 97 of 100 replicas, minibatches 0 of 64" in found.reason
+    name = "escapes of replicas by minibatch noise of the same trace"
+    assert found.evidence[name] == (0, 64)
+    silent = row("row-06", records=noise_arms(0))
+    assert "freed" not in silent.reason
+    assert silent.verdict == found.verdict == "wrong"
