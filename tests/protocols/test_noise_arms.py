@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure as Canvas
 from pydantic import ValidationError
 
 from spinodal.dynamics.tasks import draw
@@ -181,6 +182,20 @@ def test_the_section_says_what_the_record_says(record: Record):
     assert isinstance(runs, Table)
     assert len(runs.rows) == len(ARMS) * len(record.settings)
     assert "noise-activated" not in [row[-1] for row in runs.rows]
+
+
+def test_arms_at_rest_are_drawn_below_zero_and_the_others_rise(record: Record):
+    (figure,) = section(record).figures()
+    canvas = Canvas()
+    figure.draw(canvas)
+    panels = canvas.axes
+    assert len(panels) == len(record.settings)
+    for panel, one in zip(panels, record.settings, strict=True):
+        tops = [float(np.max(line.get_ydata())) for line in panel.get_lines()[: len(ARMS)]]
+        bottom = panel.get_ylim()[0]
+        for top, name in zip(tops, ARMS, strict=True):
+            assert (top > 0) == (one.arm(name).escapes > 0)
+            assert top > bottom
 
 
 def test_settings_above_the_spinodal_are_refused():
