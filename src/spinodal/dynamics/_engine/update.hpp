@@ -45,32 +45,39 @@ template <class T> class Updater {
             scale = T(stretch.adam_scale[step - stretch.step]);
         }
         const V decay = group.decay;
-        for (int i = 0; i < problem.weights; ++i) {
-            const V weight = group.weights[i];
-            V slope = group.slopes[i], change;
+        // Stores to vectors might change anything that is not held in a local variable.
+        const double kick_size = stretch.kick;
+        const int count = problem.weights;
+        V *const weights = group.weights.get(), *const slopes = group.slopes.get();
+        V *const firsts = group.first.get(), *const seconds = group.second.get();
+        const V* const trainable = group.trainable.get();
+        const Doubles* const normals = kicks.get();
+        for (int i = 0; i < count; ++i) {
+            const V weight = weights[i];
+            V slope = slopes[i], change;
             if constexpr (RULE != Optimizer::adamw) slope += decay * weight;
             if constexpr (RULE == Optimizer::sgd) {
                 change = slope * -rate;
             } else if constexpr (RULE == Optimizer::momentum) {
-                const V first = group.first[i] * mu + slope;
+                const V first = firsts[i] * mu + slope;
                 change = first * -rate;
-                group.first[i] = flush(first, SMALLEST);
+                firsts[i] = flush(first, SMALLEST);
             } else {
-                const V first = mu * group.first[i] + rest * slope;
-                const V second = nu * group.second[i] + other * slope * slope;
+                const V first = mu * firsts[i] + rest * slope;
+                const V second = nu * seconds[i] + other * slope * slope;
                 change = -scaled_rate * (first / (root(second) / scale + epsilon));
                 if constexpr (RULE == Optimizer::adamw) change = -(rate * decay) * weight + change;
-                group.first[i] = flush(first, SMALLEST);
-                group.second[i] = flush(second, SMALLEST_SQUARE);
+                firsts[i] = flush(first, SMALLEST);
+                seconds[i] = flush(second, SMALLEST_SQUARE);
             }
-            if (stretch.kick > 0) {
+            if (kick_size > 0) {
                 Doubles kick[PARTS<T>];
                 for (int part = 0; part < PARTS<T>; ++part)
-                    kick[part] = stretch.kick * kicks[i * PARTS<T> + part];
+                    kick[part] = kick_size * normals[i * PARTS<T> + part];
                 change += narrow<T>(kick);
             }
-            if (group.trainable) change *= group.trainable[i];
-            group.weights[i] = flush(weight + change, SMALLEST);
+            if (trainable) change *= trainable[i];
+            weights[i] = flush(weight + change, SMALLEST);
         }
     }
 
