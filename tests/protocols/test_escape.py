@@ -15,7 +15,7 @@ from spinodal.cli.escape_example import EXAMPLE
 from spinodal.dynamics.files import ArraysTask
 from spinodal.errors import DamagedFileError, InputError
 from spinodal.protocols.escape import EscapeSettings, escape
-from spinodal.protocols.escape_table import ESCAPES
+from spinodal.protocols.escape_table import ESCAPES, in_force
 from spinodal.protocols.settings_file import load, parse
 from spinodal.statistics.survival import DivergedWarning
 
@@ -356,6 +356,8 @@ def test_stopping_at_events_cuts_all_replicas_at_the_same_moment(tmp_path):
     table = rows(tmp_path / "3")
     last = max(int(row["steps"]) for row in table if row["status"] == "escaped")
     assert {int(row["steps"]) for row in table if row["status"] == "censored"} == {last}
+    # also of those who escape between the cut and the end of the round
+    assert all(row["to_rank"] == "1" for row in table if row["status"] == "censored")
     full = {row["replica"]: row for row in rows_of(escape, tmp_path)}
     for row in table:
         if row["status"] == "escaped":
@@ -389,6 +391,14 @@ def test_a_schedule_counts_time_by_its_learning_rates(tmp_path):
             0.08 * min(steps, 40) + 0.04 * max(steps - 40, 0)
         )
         assert row["learning_rate"] == ("0.04" if steps > 40 else "0.08")
+
+
+def test_the_coefficients_of_a_row_are_those_of_its_last_update():
+    stages = "[[update.schedule]]\nat = 40\nbatch_size = 8\n[[update.schedule]]\nat = 60\n"
+    update = read(changed("[start]", stages + "temperature = 0.5\n[start]")).update
+    steps = np.array([0, 40, 41, 60, 61])
+    assert in_force(update, "batch_size", steps).tolist() == [16, 16, 8, 8, 8]
+    assert in_force(update, "temperature", steps).tolist() == [4e-3] * 4 + [0.5]
 
 
 def test_divergence_is_counted_told_and_kept_out_of_the_escapes(tmp_path):

@@ -241,13 +241,11 @@ class Shard:
         ended: NDArray[np.bool_],
     ) -> None:
         """The weights of replicas that ended, each at its own look: make the block once more."""
-        after = self._machine.state()
         self._machine.restore(at, before)
         for look, end in enumerate([at, *looks.steps.tolist()], start=-1):
             if end > self.step:
                 self._machine.advance(end - self.step, end - self.step)
             self._store_weights(ended & (well == look))
-        self._machine.restore(int(looks.steps[-1]), after)
 
     def _store_weights(self, lanes: NDArray[np.bool_]) -> None:
         weights = self._machine.state()["weights"]
