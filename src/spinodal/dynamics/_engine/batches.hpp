@@ -152,9 +152,9 @@ public:
         labels.take(group.replicas);
         if (problem.noise == Gradient_noise::local) {
             const int k = problem.products();
-            if (!centre) centre.allocate(P * k), spread.allocate(P * k * problem.noise_rank);
+            if (!centre) centre.allocate(P * k), spread.allocate(int64_t(P) * k * problem.noise_rank);
             group.load_table(problem.centre, k, centre.get());
-            group.load_table(problem.spread, k * problem.noise_rank, spread.get());
+            group.load_table(problem.spread, int64_t(k) * problem.noise_rank, spread.get());
         } else if (problem.sampling == Sampling::exact) {
             group.load_table(static_cast<const T*>(problem.exact), problem.products(),
                              unique.get());
@@ -221,7 +221,7 @@ private:
             for (int part = 0; part < P; ++part) {
                 Doubles sum = {};
                 for (int j = 0; j < problem.noise_rank; ++j)
-                    sum += spread[(k * problem.noise_rank + j) * P + part] * scale *
+                    sum += spread[(int64_t(k) * problem.noise_rank + j) * P + part] * scale *
                            drawn[j * P + part];
                 wide[k * P + part] = centre[k * P + part] + sum;
             }

@@ -11,11 +11,10 @@ namespace ISA {
 template <class T> class Samples_path {
     using V = Lanes<T>;
     static constexpr int N = LANES<T>, P = PARTS<T>;
-    // Samples that go through the network side by side, so that each load of a weight serves all.
-    static constexpr int TILE_SAMPLES = 8, S = TILE_SAMPLES;
 
     Group<T>& group;
     const Problem& problem;
+    const int S;  // samples that go through the network side by side
     Chosen<T> chosen;
     Fresh<T> fresh;
     Source<T> gradients, labels;
@@ -24,14 +23,14 @@ template <class T> class Samples_path {
     Buffer<V> targets, delta, lower;       // (unit, S)
     Buffer<Doubles> sums;                  // (outputs, real_inputs + 1, P)
     Buffer<Doubles> output, target;        // (outputs)
-    std::vector<Program<V>> forward_programs[S];  // of every layer, for 1 ... S samples
-    Program<V> backward_programs[S];
+    std::vector<std::vector<Program<V>>> forward_programs;  // for 1 ... S samples, of every layer
+    std::vector<Program<V>> backward_programs;
 
 public:
     Samples_path(Group<T>& group, const Stretch& stretch)
-        : group(group), problem(group.problem), chosen(problem, stretch.batch, 1), fresh(problem),
+        : group(group), problem(group.problem), S(samples_at_once(problem)), chosen(problem, stretch.batch, 1), fresh(problem),
           gradients(problem.gradients), labels(problem.labels), units(problem.layers.size() + 1),
-          slopes(problem.layers.size()) {
+          slopes(problem.layers.size()), forward_programs(S), backward_programs(S) {
         int widest = 1;
         units[0].allocate(problem.inputs * S);
         for (size_t l = 0; l < problem.layers.size(); ++l) {
@@ -48,6 +47,14 @@ public:
         target.allocate(problem.outputs);
         if (problem.label_noise > 0) label_normals.allocate(labels.room());
         if (problem.noise == Gradient_noise::local) gradient_normals.allocate(gradients.room());
+    }
+
+    // Each load of a weight serves all samples side by side. While the weights fit into a core's
+    // cache a few samples do; from further away they come too slowly for that. The number of
+    // samples changes no result.
+    static int samples_at_once(const Problem& problem) {
+        constexpr int64_t NEAR = 512 << 10;
+        return problem.weights * int64_t(sizeof(V)) < NEAR ? 8 : 32;
     }
 
     static int map_columns(const Problem& problem) { return problem.real_inputs + 1; }
