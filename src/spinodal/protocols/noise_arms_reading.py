@@ -39,6 +39,12 @@ from spinodal.theory.free_energy import (
     mode_first_passage_time,
 )
 
+PLACES: dict[int, tuple[ArmName, ...]] = {
+    1: ("minibatch", "fresh", "local", "frozen at rank 1"),
+    2: ("frozen at rank 2",),
+}
+"""At the state of which rank the covariance of an arm is that of samples, seen from the trap."""
+
 ABSORBED = 1e-12
 """A second strength that ends below this is rounding: the rank has not been left."""
 
@@ -47,13 +53,18 @@ def read(
     settings: NoiseArmsSettings, seed: int, data: Sequence[Data], results: Mapping[str, Any]
 ) -> Record:
     """All settings, from what the jobs of `noise_arms.plan` returned."""
+    limits = [
+        empirical_spinodals(d.train.xx, d.train.yx, depth=settings.network.depth)[1] for d in data
+    ]
     return Record(
         signals=settings.signals,
         width=settings.network.width,
         depth=settings.network.depth,
         weights=settings.weights,
         samples=settings.samples,
-        settings=tuple(_setting(settings, one, seed, data, results) for one in settings.settings),
+        settings=tuple(
+            _setting(settings, one, seed, data, limits, results) for one in settings.settings
+        ),
     )
 
 
@@ -62,11 +73,10 @@ def _setting(
     one: NoiseSetting,
     seed: int,
     data: Sequence[Data],
+    limits: Sequence[float],
     results: Mapping[str, Any],
 ) -> SettingRecord:
-    limits = [empirical_spinodals(d.train.xx, d.train.yx, depth=settings.network.depth)
-              for d in data]  # fmt: skip
-    holds = [i for i, limit in enumerate(limits) if limit[1] > one.weight_decay]
+    holds = [i for i, limit in enumerate(limits) if limit > one.weight_decay]
     noises = noise_of_arms(settings, one, data)
     theory = _theory(settings, one, data)
     halfway = settings.threshold(one)
@@ -99,35 +109,32 @@ def noise_of_arms(
     """What each arm's noise is in the trap: Isserlis for the population, sums over data sets."""
     population = draw(settings.population, seed=0, dataset=0)
     first, second = settings.learned(one)
-    tables = {
-        rank: [_covariance(settings, d, (first, second)[:rank]) for d in (population, *data)]
-        for rank in (1, 2)
-    }
     trap = _layers(settings, population, (first,))
     raising = gradient_noise.rank_raising_directions(trap, 1)
     radial = gradient_noise.radial_direction(trap)
-    temperature = settings.temperature(one)
     factor = one.learning_rate / (2 * one.batch_size)
-    found: dict[ArmName, ArmNoise] = {}
-    for name in ARMS:
-        if name == "isotropic":
-            found[name] = ArmNoise(
-                directions=settings.weights,
-                trace_temperature=temperature,
-                radial_temperature=temperature,
-                raising_temperature=temperature,
-                raising_datasets=temperature,
-            )
-            continue
-        exact, *samples = tables[2 if name == "frozen at rank 2" else 1]
-        raised = [_largest(raising @ c @ raising.T) for c in (exact, *samples)]
-        found[name] = ArmNoise(
-            directions=int(np.linalg.matrix_rank(exact, tol=1e-10)),
-            trace_temperature=factor * float(np.trace(exact)) / settings.weights,
-            radial_temperature=factor * gradient_noise.along(exact, radial),
-            raising_temperature=factor * raised[0],
-            raising_datasets=factor * max(raised[:1] if name == "fresh" else raised[1:]),
+    temperature = settings.temperature(one)
+    found: dict[ArmName, ArmNoise] = {
+        "isotropic": ArmNoise(
+            directions=settings.weights,
+            trace_temperature=temperature,
+            radial_temperature=temperature,
+            raising_temperature=temperature,
+            raising_datasets=temperature,
         )
+    }
+    for rank, names in PLACES.items():
+        strengths = (first, second)[:rank]
+        exact = _covariance(settings, population, strengths)
+        raised = [_raised(settings, d, strengths, raising) for d in (population, *data)]
+        for name in names:
+            found[name] = ArmNoise(
+                directions=int(np.linalg.matrix_rank(exact, tol=1e-10)),
+                trace_temperature=factor * float(np.trace(exact)) / settings.weights,
+                radial_temperature=factor * gradient_noise.along(exact, radial),
+                raising_temperature=factor * raised[0],
+                raising_datasets=factor * max(raised[:1] if name == "fresh" else raised[1:]),
+            )
     return found
 
 
@@ -135,12 +142,34 @@ def _covariance(
     settings: NoiseArmsSettings, data: Data, strengths: tuple[float, ...]
 ) -> NDArray[np.float64]:
     """C of all weights at the balanced state, in the frame of the data set's singular vectors."""
-    m, (layers, w) = data.train, _state(settings, data, strengths)
+    layers, w = _state(settings, data, strengths)
+    return gradient_noise.lifted(layers, _of_samples(data, w))
+
+
+def _of_samples(data: Data, w: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Covariance of the end-to-end gradient of single samples."""
+    m = data.train
     if data.x is None or data.y is None:
-        table = gradient_noise.gaussian_covariance(w, m.xx, m.yx, m.yy)
-    else:
-        table = gradient_noise.sample_covariance(w, data.x, data.y)
-    return gradient_noise.lifted(layers, table)
+        return gradient_noise.gaussian_covariance(w, m.xx, m.yx, m.yy)
+    return gradient_noise.sample_covariance(w, data.x, data.y)
+
+
+def _raised(
+    settings: NoiseArmsSettings,
+    data: Data,
+    strengths: tuple[float, ...],
+    raising: NDArray[np.float64],
+) -> float:
+    """Largest n^T C n over unit vectors n in the span of the rows of `raising`.
+
+    With B = raising J it is the largest eigenvalue of B Cov(g) B^T, hence of Cov(g) B^T B, a matrix
+    as small as the end-to-end map. Of exact zeros it is an exact zero.
+    """
+    layers, w = _state(settings, data, strengths)
+    reach = raising @ gradient_noise.jacobian(layers)
+    if not np.any(reach):
+        return 0.0
+    return float(np.linalg.eigvals(_of_samples(data, w) @ (reach.T @ reach)).real.max())
 
 
 def _state(
@@ -159,11 +188,6 @@ def _layers(
 ) -> list[NDArray[np.float64]]:
     lanes = balanced(settings.network, [data], np.zeros(1, dtype=np.int64), strengths)
     return [layer[..., 0].astype(np.float64) for layer in lanes]
-
-
-def _largest(block: NDArray[np.float64]) -> float:
-    """Largest eigenvalue of a positive matrix; of exact zeros an exact zero."""
-    return float(np.linalg.eigvalsh(block)[-1]) if np.any(block) else 0.0
 
 
 def _theory(settings: NoiseArmsSettings, one: NoiseSetting, data: Sequence[Data]) -> SettingTheory:
