@@ -45,7 +45,7 @@ def preset(effort: str) -> ArrheniusSettings:
             horizon=2.0,
         )
     return ArrheniusSettings(
-        sweep_epochs=20_000, replicas=(288, 224), test_replicas=400, horizon=1.4
+        datasets=20, sweep_epochs=20_000, replicas=(288, 224), test_replicas=400, horizon=1.4
     )
 
 

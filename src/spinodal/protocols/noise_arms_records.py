@@ -196,7 +196,8 @@ class ArmRecord:
     the barrier when the noise stopped after `cooled_after` updates (None: no such control).
     `memoryless` tests what is left of the waiting after `dead_time`, `memoryless_p_whole` all of
     it.
-    `second_start` and `second_end` are the largest second strengths of any replica.
+    `second_start` and `second_end` are the largest second strengths of any replica that did not
+    diverge.
     """
 
     arm: ArmName

@@ -132,15 +132,17 @@ def _eligible(arm: ArmRecord) -> str:
 
 
 def _caption_decay(record: Record) -> str:
-    """The other weight decay was watched for less; what excludes escape there."""
+    """How long the other weight decay was watched, and what excludes escape there."""
     if len(record.minibatch.weight_decays) < 2:
         return ""
     decay = record.minibatch.weight_decays[-1]
     one, none = (record.minibatch.arm(s, decay) for s in ("rank 1", "trivial"))
     seen = max(one.next_strength_end, none.next_strength_end)
     began = max(one.next_strength_start, none.next_strength_start)
+    less = one.epochs < record.minibatch.arm("rank 1", _text_decay(record)).epochs
     return (
-        f"At weight decay {decay:g} the traps were watched for {shown(one.epochs)} epochs only "
+        f"At weight decay {decay:g} the traps were watched for {shown(one.epochs)} epochs"
+        f"{' only' if less else ''} "
         f"({_eligible(one)} and {_eligible(none)} left): what counts there is that the missing "
         f"strength fell from {shown(began, 1)} to {shown(seen, 1)}. "
     )
