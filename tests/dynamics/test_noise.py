@@ -19,6 +19,7 @@ from spinodal.dynamics.plan import make_plan
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.twin import Twin, cholesky
 from spinodal.dynamics.updates import Stage, Update
+from spinodal.errors import InputError
 from spinodal.theory import gradient_noise, modes
 
 SXX, SYX = np.array([[1, 0.3], [0.3, 0.8]]), np.array([[0.7, 0.2], [0.1, 0.6]])
@@ -219,3 +220,16 @@ def test_only_noise_that_does_not_see_the_network_leaves_the_low_rank_set(gaussi
     machine.advance(300, 300)
     second = strengths(machine.layers)[1]
     assert (second > 1e-6).all() if leaves else (second < 1e-16).all()
+
+
+def test_no_noise_has_an_impossible_covariance():
+    with pytest.raises(InputError, match="negative eigenvalue -1"):
+        square_root(np.diag([2.0, -1.0]))
+    with pytest.raises(InputError, match="not finite: scale the data"):
+        square_root(np.full((2, 2), np.inf))
+    impossible = draw(GaussianTask(signals=(3.0, 0.8)), seed=0, dataset=0)
+    with pytest.raises(InputError, match="no Gaussian data have these moments"):
+        local_factor(impossible, constant=False)
+    rng = np.random.default_rng(0)
+    with pytest.raises(InputError, match="fourth powers"):
+        local_factor(from_arrays(*(1e100 * rng.standard_normal((2, 9, 2)))), constant=False)

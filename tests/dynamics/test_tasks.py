@@ -1,5 +1,7 @@
 """Tasks: prescribed moments, conditioning on them, and the same data in any company."""
 
+import os
+
 import numpy as np
 import pytest
 from helpers import assert_consistent
@@ -15,7 +17,7 @@ from spinodal.dynamics.tasks import (
     from_arrays,
     moments,
 )
-from spinodal.errors import InputError
+from spinodal.errors import DamagedFileError, InputError
 
 
 def test_the_population_has_exactly_the_prescribed_moments():
@@ -169,6 +171,8 @@ def test_class_numbers_become_one_hot_rows(tmp_path):
         ({"x": np.ones((4, 2)), "y": np.ones(4), "z": np.ones(4)}, "it holds x, y, z"),
         ({"x": np.ones((4, 2)), "y": np.array([0, 1, -1, 0])}, "integers of at least 0"),
         ({"x": np.ones((4, 2)), "y": np.ones(3)}, "one row per sample"),
+        ({"x": np.ones((0, 2)), "y": np.zeros(0, dtype=int)}, r"x is empty, its shape is \(0, 2\)"),
+        ({"x": np.ones((4, 0)), "y": np.ones(4)}, "x is empty"),
         ({"x": np.full((4, 2), np.nan), "y": np.ones(4)}, "finite numbers"),
         ({"x": np.ones((4, 2)), "y": np.ones(4), "x_test": np.ones((1, 2))}, "both x_test and"),
     ],
@@ -201,3 +205,51 @@ def test_held_out_samples_keep_their_means_when_biases_look_at_them():
 def test_covariances_that_are_not_symmetric_are_refused():
     with pytest.raises(ValueError, match="must be symmetric"):
         GaussianTask(signals=(0.5, 0.4), input_covariance=((1.0, 0.2), (0.3, 1.0)))
+
+
+@pytest.mark.parametrize("name", ["input_covariance", "output_covariance"])
+def test_covariances_with_negative_eigenvalues_are_refused(name):
+    with pytest.raises(ValueError, match=f"{name} must be a covariance matrix"):
+        GaussianTask.model_validate({"signals": (0.9, 0.8), name: ((1.0, 2.0), (2.0, 1.0))})
+    GaussianTask.model_validate({"signals": (0.9, 0.8), name: ((1.0, 1.0), (1.0, 1.0))})
+
+
+def test_signals_of_any_size_have_an_exact_gradient():
+    assert GaussianTask(signals=(3.0, 0.8)).population().yx[0, 0] == 3
+
+
+def test_data_without_finite_moments_or_of_complex_numbers_are_refused():
+    ones = np.ones((4, 2))
+    with pytest.raises(InputError, match="largest number is 1e\\+200: scale"):
+        from_arrays(1e200 * ones, ones)
+    for complex_numbers in (ones + 1j, [[1j, 2.0]]):
+        with pytest.raises(InputError, match="must be real numbers"):
+            from_arrays(complex_numbers, ones)
+    with pytest.raises(InputError, match="tables of real numbers"):
+        moments([["one"]], ones)
+    with pytest.raises(InputError, match="at least one input"):
+        moments(np.ones((4, 0)), ones)
+
+
+def test_a_file_of_complex_numbers_is_damaged(tmp_path):
+    path = tmp_path / "complex.npz"
+    np.savez(path, allow_pickle=False, x=np.ones((4, 2)) + 1j, y=np.ones(4))
+    with pytest.raises(DamagedFileError, match="x is of type complex128"):
+        draw(ArraysTask(path=str(path)), seed=1, dataset=0)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path):
+    pipe = tmp_path / "pipe.npz"
+    os.mkfifo(pipe)
+    for path in (pipe, tmp_path, "/dev/zero"):
+        with pytest.raises(ValueError, match="a directory, a pipe or a device"):
+            ArraysTask(path=str(path))
+
+
+@pytest.mark.parametrize(
+    ("path", "message"), [("no/such.npz", "check the path"), ("a\0b", "not the name of a file")]
+)
+def test_paths_that_lead_nowhere_are_named(path, message):
+    with pytest.raises(ValueError, match=message):
+        ArraysTask(path=path)

@@ -90,16 +90,41 @@ def _append_constant(m: Moments) -> Moments:
 
 def moments(x: ArrayLike, y: ArrayLike) -> Moments:
     """Empirical second moments of samples x (samples, inputs) and y (samples, outputs)."""
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    x, y = _real(x), _real(y)
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y) or len(x) == 0:
         raise InputError(
             "Data must be two tables with one row per sample, got shapes "
             f"{x.shape} and {y.shape}; reshape them to (samples, inputs) and (samples, outputs)."
         )
+    if 0 in (x.shape[1], y.shape[1]):
+        raise InputError(
+            f"Data must have at least one input and one output, got {x.shape[1]} and {y.shape[1]}."
+        )
     if not (np.isfinite(x).all() and np.isfinite(y).all()):
         raise InputError("Data must be finite numbers; found NaN or infinity: drop those rows.")
     n = len(x)
-    return Moments(xx=x.T @ x / n, yx=y.T @ x / n, yy=y.T @ y / n)
+    with np.errstate(over="ignore", invalid="ignore"):
+        found = Moments(xx=x.T @ x / n, yx=y.T @ x / n, yy=y.T @ y / n)
+    if not all(np.isfinite(table).all() for table in (found.xx, found.yx, found.yy)):
+        largest = max(np.abs(x).max(), np.abs(y).max())
+        raise InputError(
+            f"The second moments of the data are not finite, its largest number is {largest:.3g}: "
+            "scale the data to numbers of order 1."
+        )
+    return found
+
+
+def _real(table: ArrayLike) -> NDArray[np.float64]:
+    """A table of real numbers as float64."""
+    if np.iscomplexobj(table):
+        raise InputError(
+            "Data must be real numbers, got complex ones: give real and imaginary parts as "
+            "columns of their own."
+        )
+    try:
+        return np.asarray(table, dtype=np.float64)
+    except (TypeError, ValueError) as why:
+        raise InputError(f"Data must be tables of real numbers: {why}.") from None
 
 
 def from_arrays(
@@ -110,8 +135,7 @@ def from_arrays(
         raise InputError("Held-out data need both x_test and y_test: give both or neither.")
     if x_test is None or y_test is None:
         x_test, y_test = x, y
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
-    x_test, y_test = np.asarray(x_test, dtype=float), np.asarray(y_test, dtype=float)
+    x, y, x_test, y_test = _real(x), _real(y), _real(x_test), _real(y_test)
     train, test = moments(x, y), moments(x_test, y_test)
     if test.yx.shape != train.yx.shape:
         raise InputError(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
+import stat
 import zipfile
 from collections.abc import Sequence
 from functools import lru_cache
@@ -99,6 +101,12 @@ def _load_task(path: str, sha256: str) -> Data:
             f"{', '.join(sorted(arrays)) or 'nothing'}."
         )
     y, y_test = arrays["y"], arrays.get("y_test")
+    for name, table in arrays.items():
+        if table.size == 0:
+            raise InputError(
+                f"{path}: {name} is empty, its shape is {table.shape}: give at least one sample "
+                "and one column."
+            )
     if y.ndim == 1 and np.issubdtype(y.dtype, np.integer):
         classes = 1 + int(max(y.max(), -1 if y_test is None else y_test.max()))
         y = _one_hot(path, y, classes)
@@ -132,6 +140,13 @@ def save_checkpoint(path: Path | str, layers: Layers, *, biases: bool = False) -
             arrays[f"bias_{number}"] = layer[:rows, -1]
             layer = layer[:rows, :-1]
         arrays[f"layer_{number}"] = layer
+    # Beside the numbers every array has the headers of .npy and .zip.
+    size = sum(array.nbytes + 512 for array in arrays.values())
+    if size > LARGEST_FILE:
+        raise InputError(
+            f"The checkpoint {path} would have {size:,} bytes, but files of at most "
+            f"{LARGEST_FILE:,} are read again: save fewer replicas at a time."
+        )
     packed = io.BytesIO()
     np.savez(packed, allow_pickle=False, **arrays)
     with explained(Path(path)):
@@ -175,7 +190,8 @@ def load_checkpoint(
                 constant = np.zeros((1, columns + 1, len(replicas)))
                 constant[:, -1] = 1.0
                 layer = np.concatenate([layer, constant])
-        layers.append(np.ascontiguousarray(layer, dtype=dtype))
+        with np.errstate(over="ignore"):  # who uses the layers says what is too large
+            layers.append(np.ascontiguousarray(layer, dtype=dtype))
     return layers
 
 
@@ -200,11 +216,29 @@ def _lanes(
 
 
 def _read(path: Path) -> bytes:
-    with explained(path, doing="read"):
-        size = path.stat().st_size
-        if size > LARGEST_FILE:
-            raise InputError(f"{path} has {size:,} bytes; at most {LARGEST_FILE:,} are read.")
-        return path.read_bytes()
+    """The bytes of a regular file: a pipe would block, and a device never ends."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as why:
+        reason = (why.strerror or str(why)).lower()
+        raise InputError(
+            f"{path} cannot be read: {reason}; check the path and the permission to read it."
+        ) from None
+    except ValueError as why:  # a null character, or one that no file name can have
+        raise InputError(f"{str(path)!r} is not the name of a file ({why}).") from None
+    about = os.fstat(handle)
+    if not stat.S_ISREG(about.st_mode):
+        os.close(handle)
+        raise InputError(
+            f"{path} cannot be read: it is a directory, a pipe or a device; name a file of arrays "
+            "(.npz)."
+        )
+    with os.fdopen(handle, "rb") as file, explained(path, doing="read"):
+        if about.st_size > LARGEST_FILE:
+            raise InputError(
+                f"{path} has {about.st_size:,} bytes; at most {LARGEST_FILE:,} are read."
+            )
+        return file.read(about.st_size + 1)  # one more tells a file that grows
 
 
 def _unpack(path: str, raw: bytes) -> dict[str, NDArray]:
@@ -224,6 +258,9 @@ def _unpack(path: str, raw: bytes) -> dict[str, NDArray]:
         raise DamagedFileError(
             f"{path} is not a file of plain arrays as numpy.savez writes them ({why})."
         ) from None
-    if not all(np.issubdtype(a.dtype, np.number) for a in arrays.values()):
-        raise DamagedFileError(f"{path} holds something other than numbers.")
+    for name, array in arrays.items():
+        if not (np.issubdtype(array.dtype, np.integer) or np.issubdtype(array.dtype, np.floating)):
+            raise DamagedFileError(
+                f"{path} holds something other than real numbers: {name} is of type {array.dtype}."
+            )
     return arrays

@@ -57,7 +57,13 @@ class GaussianTask(Settings):
             raise InputError(
                 "empirical_signals needs at least inputs + outputs samples and no pool."
             )
-        self.population()
+        exact = self.population()
+        for name, matrix in (("input_covariance", exact.xx), ("output_covariance", exact.yy)):
+            if getattr(self, name) is not None and not _semi_definite(matrix):
+                raise InputError(
+                    f"{name} must be a covariance matrix, but it has a negative eigenvalue: "
+                    "lower the entries beside the diagonal."
+                )
         if self.samples is not None:
             self.factor(self.signals)
             self.factor(self.empirical_signals or self.signals)
@@ -86,6 +92,20 @@ class GaussianTask(Settings):
             raise InputError("Covariances must be symmetric: make entries (i, j) and (j, i) equal.")
         return Moments(xx=xx, yx=yx, yy=yy)
 
+    def check_possible(self, use: str) -> None:
+        """Refuse moments that no Gaussian x and y have; `use` says what needs such variables.
+
+        The exact gradient does not: it is defined for signals of any size.
+        """
+        m = self.population()
+        if not _semi_definite(np.block([[m.xx, m.yx.T], [m.yx, m.yy]])):
+            raise InputError(
+                f"{use} needs Gaussian x and y, but none have signals {self.signals} with these "
+                "covariances: the joint covariance has a negative eigenvalue. With unit "
+                "covariances signals must be at most 1; larger ones need a larger "
+                "output_covariance."
+            )
+
     def factor(self, signals: tuple[float, ...] | None = None) -> NDArray[np.float64]:
         """Cholesky factor of the joint covariance of (x, y)."""
         m = self.population(signals)
@@ -99,6 +119,16 @@ class GaussianTask(Settings):
                 "must be below 1; larger ones need a larger output_covariance or samples = None."
             ) from None
         return factor
+
+
+def _semi_definite(matrix: NDArray[np.float64]) -> bool:
+    """Is a symmetric matrix positive semi-definite, but for rounding?"""
+    scale = np.abs(matrix).max() or 1.0
+    try:
+        np.linalg.cholesky(matrix / scale + 1e-12 * np.eye(len(matrix)))
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def draw_gaussian(task: GaussianTask, *, seed: int, dataset: int) -> Data:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from spinodal.dynamics.balanced import balanced
 from spinodal.dynamics.data import Data
 from spinodal.dynamics.networks import Network
+from spinodal.errors import InputError
 from spinodal.theory.gradient_noise import gaussian_covariance, jacobian, sample_covariance
 
 
@@ -41,9 +42,13 @@ def local_factor(data: Data, *, constant: bool) -> NDArray[np.float64]:
     """
     if data.x is not None and data.y is not None:
         products = unique_products(data.x, data.y)
-        products = products - products.mean(axis=0)
-        return square_root(products.T @ products / len(products))
-    return square_root(_product_covariance(data, constant=constant))
+        with np.errstate(over="ignore", invalid="ignore"):
+            products = products - products.mean(axis=0)
+            covariance = products.T @ products / len(products)
+    else:
+        with np.errstate(over="ignore", invalid="ignore"):
+            covariance = _product_covariance(data, constant=constant)
+    return square_root(covariance)
 
 
 def _product_covariance(data: Data, *, constant: bool) -> NDArray[np.float64]:
@@ -76,16 +81,28 @@ def frozen_factor(
     product = layers[0]
     for layer in layers[1:]:
         product = layer @ product
-    if data.x is not None and data.y is not None:
-        covariance = sample_covariance(product, data.x, data.y)
-    else:
-        covariance = gaussian_covariance(product, data.train.xx, data.train.yx, data.train.yy)
+    with np.errstate(over="ignore", invalid="ignore"):
+        if data.x is not None and data.y is not None:
+            covariance = sample_covariance(product, data.x, data.y)
+        else:
+            covariance = gaussian_covariance(product, data.train.xx, data.train.yx, data.train.yy)
     return jacobian(layers) @ square_root(covariance)
 
 
 def square_root(covariance: NDArray[np.float64]) -> NDArray[np.float64]:
     """F = V sqrt(D) of a covariance V D V^T; directions of no variance are exactly zero."""
+    if not np.isfinite(covariance).all():
+        raise InputError(
+            "The covariance of the gradient noise is not finite: scale the data down, its fourth "
+            "powers must be finite numbers."
+        )
     values, vectors = np.linalg.eigh(covariance)
+    if values[0] < -1e-10 * np.abs(values).max():
+        raise InputError(
+            f"The covariance of the gradient noise has the negative eigenvalue {values[0]:.3g} "
+            f"beside {values[-1]:.3g}: no Gaussian data have these moments; use smaller signals or "
+            "a larger output_covariance."
+        )
     values = np.where(values > 1e-14 * max(values[-1], 0.0), values, 0.0)
     factor = vectors * np.sqrt(values)
     factor[np.diag(covariance) == 0] = 0.0
