@@ -1,13 +1,16 @@
 """Starts: zeros with jitter, and checkpoints that come and go as plain array files."""
 
 import io
+import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
+from spinodal.dynamics import checkpoints, files
 from spinodal.dynamics.checkpoints import Start, load_checkpoint, prepare, save_checkpoint
-from spinodal.dynamics.networks import Network
+from spinodal.dynamics.networks import Network, strengths
 from spinodal.dynamics.tasks import GaussianTask, draw
 from spinodal.dynamics.updates import Update
 from spinodal.errors import DamagedFileError, InputError
@@ -122,3 +125,56 @@ def test_checkpoints_of_other_networks_are_refused(tmp_path, arrays, message):
 def test_starts_that_make_no_sense_are_refused(settings, message):
     with pytest.raises(ValueError, match=message):
         Start.model_validate(settings)
+
+
+def test_threads_prepare_traps_side_by_side(monkeypatch):
+    of, network = np.zeros(1, dtype=int), Network(depth=2, width=2)
+    layers = network.initial(2, 2, seed=1, replicas=range(1))
+    monkeypatch.setattr(checkpoints, "_PREPARED", {})
+    monkeypatch.setattr(checkpoints, "_anneal", lambda *_: (layers, np.zeros(1)))
+
+    def prepare_some(_):
+        for seed in range(300):  # more than are kept, so that they push each other out
+            start = Start(kind="trap", rank=1)
+            prepare(start, network, UPDATE, [DATA], of, seed=seed % 20, replicas=range(1))
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(prepare_some, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(checkpoints._PREPARED) <= checkpoints.KEPT
+
+
+def test_a_trap_is_returned_even_if_others_push_it_out_at_once(monkeypatch):
+    class Forgetful(dict):
+        def __setitem__(self, key, value):
+            pass
+
+    monkeypatch.setattr(checkpoints, "_PREPARED", Forgetful())
+    layers = prepared(Start(kind="trap", rank=1), Network(depth=2, width=2), range(1))
+    assert strengths(layers)[1, 0] <= 1e-9
+
+
+def test_a_checkpoint_that_could_not_be_read_again_is_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "LARGEST_FILE", 10_000)
+    path, network = tmp_path / "checkpoint.npz", Network(width=8)
+    with pytest.raises(InputError, match=r"would have 1[\d,]+ bytes, but files of at most 10,000"):
+        save_checkpoint(path, network.initial(2, 2, seed=1, replicas=range(20)))
+    assert not path.exists()
+    save_checkpoint(path, network.initial(2, 2, seed=1, replicas=range(10)))
+    load_checkpoint(path, network.shapes(2, 2))
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_starts_beyond_all_numbers_are_named(tmp_path, precision):
+    network = Network(depth=2, width=3, precision=precision)
+    with pytest.raises(InputError, match=r"strengths \(1e\+300,\) are too large"):
+        prepared(Start(kind="balanced", strengths=(1e300,)), network)
+    path = tmp_path / "large.npz"
+    large = {"layer_1": np.full((3, 2), 1e200), "layer_2": np.full((2, 3), 1e200)}
+    np.savez(path, allow_pickle=False, **large)
+    with pytest.raises(InputError, match=r"weights in .*large\.npz are too large"):
+        prepared(Start(kind="checkpoint", path=str(path)), network)

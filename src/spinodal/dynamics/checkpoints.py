@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import threading
 from collections.abc import Sequence
 from typing import Literal
 
@@ -21,7 +22,13 @@ from spinodal.dynamics.balanced import balanced
 from spinodal.dynamics.data import Data
 from spinodal.dynamics.files import load_checkpoint, save_checkpoint, with_hash
 from spinodal.dynamics.machine import Machine, build
-from spinodal.dynamics.networks import Layers, Network, project_to_rank, singular_values
+from spinodal.dynamics.networks import (
+    Layers,
+    Network,
+    end_to_end,
+    project_to_rank,
+    singular_values,
+)
 from spinodal.dynamics.plan import make_plan
 from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
@@ -36,6 +43,7 @@ KEPT = 8
 """Traps kept ready: arms of one experiment and their twins start from the same ones."""
 
 _PREPARED: dict[str, tuple[Layers, NDArray[np.float64]]] = {}
+_LOCK = threading.Lock()  # shards prepare their starts side by side
 
 
 class Start(Settings):
@@ -106,7 +114,10 @@ def prepare(
     inputs -= network.biases
     at = np.full(len(replicas), update.weight_decay)
     if start.kind == "balanced":
-        return balanced(network, datasets, dataset_of, start.strengths), at
+        with np.errstate(over="ignore"):
+            layers = balanced(network, datasets, dataset_of, start.strengths)
+        _check_size(layers, network, f"strengths {start.strengths}")
+        return layers, at
     if start.kind == "zeros":
         return network.gaussian(outputs, inputs, start.jitter, seed=seed, replicas=replicas), at
     if start.kind == "checkpoint":
@@ -114,17 +125,35 @@ def prepare(
             start.path, network.shapes(outputs, inputs), biases=network.biases, replicas=replicas,
             dtype=network.precision, sha256=start.sha256,
         )  # fmt: skip
+        _check_size(layers, network, f"weights in {start.path}")
         return layers, at
     layers = network.initial(outputs, inputs, seed=seed, replicas=replicas)
     if start.kind == "random":
         return layers, at
     key = _name_of_trap(start, network, update, datasets, dataset_of, seed, replicas)
-    if key not in _PREPARED:
-        while len(_PREPARED) >= KEPT:
-            _PREPARED.pop(next(iter(_PREPARED)), None)
-        _PREPARED[key] = _anneal(layers, start, network, update, datasets, dataset_of)
-    layers, at = _PREPARED[key]
-    return [layer.copy() for layer in layers], at.copy()
+    with _LOCK:
+        found = _PREPARED.get(key)
+    if found is None:
+        # Without the lock: two threads may do the same work, which gives the same bits.
+        found = _anneal(layers, start, network, update, datasets, dataset_of)
+        with _LOCK:
+            while len(_PREPARED) >= KEPT:
+                del _PREPARED[next(iter(_PREPARED))]
+            _PREPARED[key] = found
+    return [layer.copy() for layer in found[0]], found[1].copy()
+
+
+def _check_size(layers: Layers, network: Network, what: str) -> None:
+    """Refuse a start that has diverged before its first update."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = sum(float((layer.astype(np.float64) ** 2).sum()) for layer in layers)
+        if network.linear:
+            total += float((end_to_end(layers) ** 2).sum())
+    if not np.isfinite(total):
+        raise InputError(
+            f"The start's {what} are too large: the squares of its weights or of its map are no "
+            f"finite numbers in {network.precision}; use numbers of order 1."
+        )
 
 
 def _name_of_trap(
