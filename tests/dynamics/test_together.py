@@ -5,8 +5,8 @@ import pytest
 
 from spinodal.dynamics.checkpoints import Start
 from spinodal.dynamics.ensemble import Ensemble, Event
-from spinodal.dynamics.networks import Network
-from spinodal.dynamics.plan import make_plan
+from spinodal.dynamics.networks import WIDEST, Network
+from spinodal.dynamics.plan import bytes_per_replica, make_plan
 from spinodal.dynamics.tasks import ArraysTask, ClassTask, GaussianTask, draw, from_arrays
 from spinodal.dynamics.together import check_together, noise_off
 from spinodal.dynamics.updates import Stage, Update
@@ -156,3 +156,68 @@ def test_the_midpoint_rule_is_refused_where_no_learned_state_is_known():
     with pytest.raises(ValueError, match="give the event's threshold as a number"):
         Ensemble.model_validate(settings)
     Ensemble.model_validate({**settings, "network": LINEAR})
+
+
+@pytest.mark.parametrize("sampling", ["fresh", "wishart"])
+def test_impossible_populations_are_refused_where_something_is_drawn_from_them(sampling):
+    large = GaussianTask(signals=(3.0, 0.8))
+    check_together(large, LINEAR, update(sampling="population"), Start())
+    with pytest.raises(InputError, match=f"'{sampling}' needs Gaussian x and y, but none have"):
+        check_together(large, LINEAR, update(sampling=sampling), Start())
+
+
+@pytest.mark.parametrize("settings", [{"gaussian": "local"}, FROZEN | {"frozen_strengths": (0.5,)}])
+def test_impossible_populations_have_no_gaussian_noise(settings):
+    rule = update(**{**settings, "sampling": "population"})
+    with pytest.raises(InputError, match=r"Gaussian noise '.*' needs Gaussian x and y"):
+        check_together(GaussianTask(signals=(3.0, 0.8)), LINEAR, rule, Start())
+    check_together(GaussianTask(signals=(1.0, 0.8)), LINEAR, rule, Start())
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Network(depth=2, width=WIDEST + 1), "has 8193 units, at most 8192"),
+        (Network(depth=2, width=WIDEST, biases=True), "has 8193 units with that of the biases"),
+        (Network(depth=9, width=WIDEST), "fewer or narrower layers"),
+    ],
+)
+def test_networks_beyond_the_engine_are_refused_before_anything_is_allocated(network, message):
+    with pytest.raises(InputError, match=message):
+        check_together(POPULATION, network, update(sampling="population"), Start())
+    check_together(POPULATION, Network(depth=2, width=WIDEST), update(sampling="fresh"), Start())
+
+
+@pytest.mark.parametrize(
+    ("settings", "lower"),
+    [
+        ({"sampling": "fresh"}, "fresh batches .* lower batch_size, inputs or outputs"),
+        ({"sampling": "replacement"}, "with replacement .* lower batch_size"),
+        ({"sampling": "fresh", "label_noise": 0.1, "network": TANH}, "lower batch_size"),
+    ],
+)
+def test_steps_that_draw_too_many_words_name_the_setting_to_lower(settings, lower):
+    network = settings.get("network", LINEAR)
+    rule = update(batch_size=2**30, **{k: v for k, v in settings.items() if k != "network"})
+    data = draw(SAMPLES, seed=1, dataset=0)
+    with pytest.raises(InputError, match=lower):
+        make_plan(network, rule, [data], np.zeros(1, dtype=int), seed=1, replicas=[0], task=SAMPLES)
+
+
+@pytest.mark.parametrize("network", [LINEAR, TANH])
+def test_data_that_the_precision_cannot_hold_are_refused(network):
+    rng = np.random.default_rng(0)
+    data = from_arrays(*(1e40 * rng.standard_normal((2, 9, 2))))
+    single = network.model_copy(update={"precision": "float32"})
+    with pytest.raises(InputError, match="too large for float32"):
+        make_plan(single, update(), [data], np.zeros(1, dtype=int), seed=1, replicas=[0])
+
+
+def test_the_memory_of_a_replica_grows_with_its_weights_and_its_optimiser():
+    def needed(optimizer="sgd", **network):
+        return bytes_per_replica(Network(depth=2, **network), update(optimizer=optimizer), 2, 2)
+
+    # 4 * 1000 weights: machine's, start's, a copy, and twice each for Adam's two moments.
+    assert needed(width=1000) - needed(width=10) == 4 * 990 * (3 * 8 + 24)
+    assert needed("adam", width=10) - needed(width=10) == 40 * 4 * 8
+    assert needed(width=10) - needed(width=10, precision="float32") == 40 * 3 * 4

@@ -18,6 +18,10 @@ from spinodal.errors import InputError
 from spinodal.records import Settings
 from spinodal.seeding import Stream
 
+WIDEST, MOST_WEIGHTS = 8192, 2**28
+"""Units of the widest layer, the constant one of biases included, and entries of all layers: the
+engine counts with 32 bits, and what runs on it runs on its twin."""
+
 Layers = list[NDArray[np.floating]]
 
 Real = TypeVar("Real", bound=np.floating)
@@ -70,6 +74,22 @@ class Network(Settings):
         if not self.biases:
             return shapes
         return [(r + (layer < self.depth), c + 1) for layer, (r, c) in enumerate(shapes, start=1)]
+
+    def check_size(self, outputs: int, inputs: int) -> None:
+        """Refuse networks larger than those that are simulated."""
+        blocks = self.blocks(outputs, inputs)
+        widest = max(max(block) for block in blocks)
+        if widest > WIDEST:
+            raise InputError(
+                f"The widest layer has {widest} units{' with that of the biases' * self.biases}, "
+                f"at most {WIDEST} are simulated: use fewer inputs, outputs or hidden units."
+            )
+        weights = sum(rows * columns for rows, columns in blocks)
+        if weights > MOST_WEIGHTS:
+            raise InputError(
+                f"The network has {weights:,} weights, at most {MOST_WEIGHTS:,} are simulated: "
+                "use fewer or narrower layers."
+            )
 
     def parameters(self, outputs: int, inputs: int) -> int:
         """Number of trainable parameters."""

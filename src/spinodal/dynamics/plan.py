@@ -15,14 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinodal.dynamics.networks import Activation, Network
-from spinodal.dynamics.noise import frozen_factor, local_factor, unique_products
 from spinodal.dynamics.schedule import Stretch, adam_corrections, stretches
-from spinodal.dynamics.tasks import AnyTask, Data, GaussianTask
+from spinodal.dynamics.tables import (
+    check_probabilities,
+    exact_products,
+    flat_mask,
+    joint_factor,
+    noise_factors,
+    rounded,
+    sample_products,
+    stacked,
+)
+from spinodal.dynamics.tasks import AnyTask, Data
 from spinodal.dynamics.updates import Loss, Optimizer, Sampling, Update
 from spinodal.errors import InputError
 from spinodal.seeding import keys
 
-__all__ = ["Draw", "Plan", "Stretch", "adam_corrections", "make_plan"]
+__all__ = ["Draw", "Plan", "Stretch", "adam_corrections", "bytes_per_replica", "make_plan"]
+
+MOST_WORDS = 2**28
+"""Random words of a replica's step: the engine counts them with 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +165,10 @@ def make_plan(
     first, dtype = datasets[0], network.precision
     outputs, inputs = first.train.yx.shape
     real_inputs = inputs - network.biases
+    network.check_size(outputs, real_inputs)
     blocks = network.blocks(outputs, real_inputs)
     path = "moments" if network.linear and update.loss == "squared" else "samples"
-    products = _products(datasets, update, dtype) if path == "moments" else None
+    products = sample_products(datasets, update, dtype) if path == "moments" else None
     held_out = path == "samples" and first.x_test is not None
     plan = Plan(
         seed=seed,
@@ -164,7 +177,7 @@ def make_plan(
         shapes=tuple(blocks),
         activation=network.activation,
         precision=dtype,
-        trainable=_flat_mask(network, outputs, real_inputs),
+        trainable=flat_mask(network, outputs, real_inputs),
         path=path,
         loss=update.loss,
         inputs=inputs,
@@ -172,16 +185,18 @@ def make_plan(
         outputs=outputs,
         samples=first.samples or 0,
         products=products,
-        exact=_exact(datasets).astype(dtype) if path == "moments" else None,
-        x=_stack("x", datasets, dtype) if path == "samples" else None,
-        y=_stack("y", datasets, dtype) if path == "samples" else None,
-        test_x=_stack("x_test", datasets, dtype) if held_out else None,
-        test_y=_stack("y_test", datasets, dtype) if held_out else None,
+        exact=rounded(exact_products(datasets), dtype) if path == "moments" else None,
+        x=stacked("x", datasets, dtype) if path == "samples" else None,
+        y=stacked("y", datasets, dtype) if path == "samples" else None,
+        test_x=stacked("x_test", datasets, dtype) if held_out else None,
+        test_y=stacked("y_test", datasets, dtype) if held_out else None,
         sampling=update.sampling,
-        factor=_factor(update, task),
+        factor=joint_factor(update, task),
         gaussian=update.gaussian,
-        centre=_exact(datasets) if update.gaussian == "local" and path == "moments" else None,
-        factors=_noise_factors(network, update, datasets, path),
+        centre=exact_products(datasets)
+        if update.gaussian == "local" and path == "moments"
+        else None,
+        factors=noise_factors(network, update, datasets, path),
         label_noise=update.label_noise,
         optimizer=update.optimizer,
         momentum=update.momentum,
@@ -194,7 +209,7 @@ def make_plan(
         kicks=None,
     )
     if update.loss == "cross_entropy":
-        _check_probabilities(plan)
+        check_probabilities(plan.y, plan.test_y)
     return replace(plan, **_draws(plan, update))
 
 
@@ -221,80 +236,42 @@ def _draws(plan: Plan, update: Update) -> dict[str, Draw | None]:
         gradients = Draw("gradient noise", -(-normals // 2))
     if any(stretch.kick > 0 for stretch in plan.stretches):
         kicks = Draw("Langevin noise", -(-plan.weights // 2))
-    return {"batches": batches, "labels": labels, "gradients": gradients, "kicks": kicks}
-
-
-def _flat_mask(network: Network, outputs: int, inputs: int) -> NDArray[np.floating]:
-    masks = network.trainable(outputs, inputs)
-    if masks is None:
-        return np.ones(network.parameters(outputs, inputs), dtype=network.precision)
-    return np.concatenate([mask.ravel() for mask in masks]).astype(network.precision)
-
-
-def _exact(datasets: Sequence[Data]) -> NDArray[np.float64]:
-    """Unique products of the exact moments, shape (sets, K)."""
-    upper = np.triu_indices(len(datasets[0].train.xx))
-    return np.stack([np.concatenate([d.train.xx[upper], d.train.yx.ravel()]) for d in datasets])
-
-
-def _products(datasets: Sequence[Data], update: Update, dtype: str) -> NDArray[np.floating] | None:
-    """Unique products of every sample, where batches are drawn from the training set."""
-    if update.sampling not in ("shuffled", "replacement"):
-        return None
-    x, y = _stack("x", datasets, "float64"), _stack("y", datasets, "float64")
-    return np.stack([unique_products(*pair) for pair in zip(x, y, strict=True)]).astype(dtype)
-
-
-def _stack(name: str, datasets: Sequence[Data], dtype: str) -> NDArray[np.floating]:
-    """Arrays of samples of all data sets, (sets, samples, ...)."""
-    tables = [getattr(d, name) for d in datasets]
-    if any(table is None for table in tables):
-        raise InputError(
-            "These settings need a training set, but the task is the population: set samples, or "
-            "use a linear network with sampling 'fresh', 'wishart' or 'population'."
-        )
-    if len({table.shape for table in tables}) > 1:
-        raise InputError(
-            "Data sets that are trained on side by side must have equally many samples, got "
-            f"{[len(table) for table in tables]}: leave out some, or run them one by one."
-        )
-    return np.ascontiguousarray(np.stack(tables), dtype=dtype)
-
-
-def _factor(update: Update, task: AnyTask | None) -> NDArray[np.float64] | None:
-    if update.sampling not in ("fresh", "wishart"):
-        return None
-    if not isinstance(task, GaussianTask) or task.random_frames:
-        raise InputError(
-            f"Sampling '{update.sampling}' needs a Gaussian task in its diagonal frame: use "
-            "sampling 'shuffled' or 'replacement', or random_frames = false."
-        )
-    return task.factor()
-
-
-def _noise_factors(
-    network: Network, update: Update, datasets: Sequence[Data], path: str
-) -> NDArray[np.float64] | None:
-    """Factors of the covariance of one sample's products or gradient, where noise is Gaussian."""
-    if update.gaussian is None or (update.gaussian == "local" and path == "samples"):
-        return None
-    if update.gaussian == "local":
-        parts = [local_factor(data, constant=network.biases) for data in datasets]
-    else:
-        parts = [frozen_factor(data, network, update.frozen_strengths) for data in datasets]
-    return np.stack(parts)
-
-
-def _check_probabilities(plan: Plan) -> None:
-    """Cross-entropy compares with class probabilities."""
-    assert plan.y is not None
-    for y in (plan.y, plan.test_y):
-        if y is None:
-            continue
-        total = y.sum(axis=-1)
-        if y.shape[-1] < 2 or (y < 0).any() or np.abs(total - 1).max() > 1e-6:
+    draws = {"batches": batches, "labels": labels, "gradients": gradients, "kicks": kicks}
+    for kind, draw in draws.items():
+        if draw is not None and draw.words > MOST_WORDS:
             raise InputError(
-                "Cross-entropy needs class probabilities of at least two classes as targets (rows "
-                "at least 0 that add up to 1, such as one-hot rows), but these targets are other "
-                "numbers: give class numbers or one-hot rows, or use loss 'squared'."
+                f"A step would draw {draw.words:,} words of {draw.name} for every replica, at most "
+                f"{MOST_WORDS:,} can be: lower {_what_to_lower(kind, plan)}."
             )
+    return draws
+
+
+def _what_to_lower(kind: str, plan: Plan) -> str:
+    """The settings that a stream's words grow with."""
+    if kind == "batches":
+        return {
+            "shuffled": "the number of samples",
+            "replacement": "batch_size",
+            "fresh": "batch_size, inputs or outputs",
+            "wishart": "inputs or outputs",
+        }[plan.sampling]
+    if kind == "labels" and plan.path == "samples":
+        return "batch_size (with sampling 'full': the number of samples) or outputs"
+    if kind == "gradients" and plan.factors is None:
+        return "the number of samples"
+    return "the width or depth of the network" if kind == "kicks" else "inputs or outputs"
+
+
+def bytes_per_replica(network: Network, update: Update, outputs: int, inputs: int) -> int:
+    """About how much memory a replica needs while it trains, tables of the data left out.
+
+    Its weights in the network's precision, as the machine's and as the start's, and a copy to
+    store; what the optimiser remembers, likewise; its first weights with the random words and
+    normals they come from, in 64 bits; its streams' keys; and a look at its map.
+    """
+    weights = sum(rows * columns for rows, columns in network.blocks(outputs, inputs))
+    buffers = {"sgd": 0, "momentum": 1}.get(update.optimizer, 2)
+    size = 8 if network.precision == "float64" else 4
+    look = outputs * (inputs + 1) + 3  # the map, the norm and two losses
+    streams = 5 * 16  # batches, labels, gradients, kicks and first weights
+    return weights * (size * (3 + 2 * buffers) + 3 * 8) + 8 * look + streams

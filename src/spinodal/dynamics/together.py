@@ -17,6 +17,8 @@ def check_together(
     `own_data`: the data sets are the user's own arrays, and `task` only stands in for them.
     """
     _ = network.hidden
+    if not own_data:
+        network.check_size(*task.shape)
     by_samples = not (network.linear and update.loss == "squared")
     if update.loss == "cross_entropy" and isinstance(task, GaussianTask) and not own_data:
         raise InputError(
@@ -33,6 +35,8 @@ def check_together(
                 f"{network.biases}: use gaussian = 'local'."
             )
         _check_strengths(task, network, update.frozen_strengths, own_data)
+    if update.gaussian is not None and isinstance(task, GaussianTask) and not own_data:
+        task.check_possible(f"Gaussian noise '{update.gaussian}'")
     if start.kind in ("trap", "balanced") and by_samples:
         raise InputError(
             f"A start of kind '{start.kind}' is prepared for linear networks and the squared loss, "
@@ -110,6 +114,7 @@ def _check_sampling(
             f"Sampling '{sampling}' needs a Gaussian task in its diagonal frame: set "
             "random_frames = false, or use sampling 'replacement' or 'shuffled'."
         )
+    task.check_possible(f"Sampling '{sampling}'")
     if task.samples is not None and sampling == "wishart":
         raise InputError(
             f"Sampling 'wishart' draws the moments of fresh Gaussian samples, but the task has "
