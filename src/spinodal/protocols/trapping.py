@@ -74,7 +74,7 @@ def preset(effort: str) -> TrappingSettings:
     arms = _arms(random=200, rank_one=5510, trivial=5510, caption=5510, twin=5510)
     return TrappingSettings(
         minibatch=MinibatchSettings(arms=arms),
-        langevin=_close_signals(2.5),
+        langevin=_close_signals(3.0),
         langevin_paper=_paper_signals(1.0),
     )
 
