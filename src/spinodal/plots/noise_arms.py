@@ -59,6 +59,8 @@ def draw_escapes(
     if predicted is not None and shortest < predicted < longest:
         ax.axvline(predicted, color=THEORY, linewidth=1.0, linestyle=(0, (2, 2)))
     ax.set(xscale="log", xlim=(shortest, longest), ylim=(-0.035 * len(curves) - 0.03, 1.03))
-    ax.set(xlabel="updates", title=title)
+    # Below zero there are only the lines of arms at rest, no fractions.
+    ax.set(xlabel="updates", title=title, yticks=np.linspace(0, 1, 6))
+    ax.axhspan(ax.get_ylim()[0], 0, color="0.5", alpha=0.08, linewidth=0)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)
     return ax
