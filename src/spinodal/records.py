@@ -74,13 +74,18 @@ class EscapeTimes:
 
     @property
     def exposure(self) -> float:
-        """Total time at risk, all replicas together, in time units: the exact sum, rounded once."""
-        return math.fsum(self.time.tolist())
+        """Total time at risk, in time units: the exact sum, rounded once, without the diverged."""
+        return math.fsum(self.time[self.status != "diverged"].tolist())
 
     @property
     def status_counts(self) -> dict[str, int]:
         """How many replicas ended with each status."""
         return {status: int((self.status == status).sum()) for status in STATUSES}
+
+    @property
+    def estimable(self) -> EscapeTimes:
+        """Those that may enter an estimate: what diverged followed no law of the network's."""
+        return self.select(self.status != "diverged")
 
     def select(self, which: slice | NDArray[np.bool_] | NDArray[np.int64]) -> EscapeTimes:
         """Some of the replicas, in the order given."""
@@ -107,7 +112,8 @@ class EscapeTimes:
 class RateEstimate:
     """An escape rate per unit time with its interval; `events` says how much it rests on.
 
-    With no events `rate` is 0, `low` is 0 and `high` is a one-sided upper bound.
+    With no events `rate` is 0, `low` is 0 and `high` is a one-sided upper bound. Of the `replicas`
+    those that diverged are counted in `status_counts` only: neither events nor exposure are theirs.
     """
 
     rate: float
@@ -122,12 +128,15 @@ class RateEstimate:
 
     def __str__(self) -> str:
         """What a paper would print."""
+        diverged = self.status_counts.get("diverged", 0)
+        watched = self.replicas - diverged
+        left_out = f", {diverged} diverged and left out" if diverged else ""
         if self.events == 0:
             return (
                 f"< {self.high:.3g} at {self.confidence:.0%}, one-sided "
-                f"(0 of {self.replicas} escaped in {self.exposure:.3g} time units)"
+                f"(0 of {watched} escaped in {self.exposure:.3g} time units{left_out})"
             )
         return (
             f"{self.rate:.3g} [{self.low:.3g}, {self.high:.3g}] at {self.confidence:.0%} "
-            f"from {self.events} of {self.replicas}"
+            f"from {self.events} of {watched}{left_out}"
         )

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import math
 import re
 import tomllib
 
@@ -403,6 +404,7 @@ def test_the_coefficients_of_a_row_are_those_of_its_last_update():
 
 def test_divergence_is_counted_told_and_kept_out_of_the_escapes(tmp_path):
     text = changed("learning_rate = 0.08", "learning_rate = 1.15", changed("4e-3", "0.05"))
+    text = changed("datasets = 2", "datasets = 1", text)
     with pytest.warns(DivergedWarning):
         summary = escape(read(changed("= 0.2\n[run]", "= 50.0\n[run]", text)), out=tmp_path)
     table = rows(tmp_path, "diverged.csv")
@@ -410,7 +412,19 @@ def test_divergence_is_counted_told_and_kept_out_of_the_escapes(tmp_path):
     for row in table:
         assert np.isfinite(float(row["last_weight_norm"]))
         assert float(row["last_weight_norm"]) > 1
-    assert np.isfinite([summary.rate, summary.low, summary.high, summary.exposure]).all()
+    others = [row for row in rows(tmp_path) if row["status"] != "diverged"]
+    assert summary.exposure == math.fsum(1.15 * int(row["steps"]) for row in others)
+    assert np.array([summary.rate, summary.low, summary.high], dtype=float).all() >= 0
+
+
+def test_where_all_diverged_there_is_no_rate_and_the_reason_is_said(tmp_path):
+    text = changed("learning_rate = 0.08", "learning_rate = 1e300")
+    summary = escape(read(text), out=tmp_path)
+    assert summary.status_counts["diverged"] == 20
+    assert (summary.rate, summary.low, summary.high, summary.exposure) == (None, None, None, 0.0)
+    found = json.loads((tmp_path / "summary.json").read_text())
+    assert found["rate"] is None
+    assert found["note"] == "all 20 replicas diverged: use a smaller learning rate"
 
 
 def test_trajectories_and_checkpoints_come_out_and_go_in_again(tmp_path):

@@ -154,11 +154,15 @@ def test_a_single_event_still_gives_limits():
     assert law.low < 0 < law.high
 
 
-def test_other_endings_count_as_time_at_risk():
+def test_escapes_elsewhere_count_as_time_at_risk_and_divergence_does_not_count():
     time, status = sweep(np.random.default_rng(3), 1.0, cutoff=20.0)
-    renamed = np.where(status == "censored", "diverged", status)
-    assert escape_laws.arrhenius_fit(time, status, INVERSE_T) == escape_laws.arrhenius_fit(
-        time, renamed, INVERSE_T
+    usual = escape_laws.arrhenius_fit(time, status, INVERSE_T)
+    elsewhere = np.where(status == "censored", "escaped_elsewhere", status)
+    assert escape_laws.arrhenius_fit(time, elsewhere, INVERSE_T) == usual
+    some = np.arange(time.size) % 7 == 0
+    lost = np.where(some, "diverged", status)
+    assert escape_laws.arrhenius_fit(time, lost, INVERSE_T) == escape_laws.arrhenius_fit(
+        time[~some], status[~some], np.broadcast_to(INVERSE_T, time.shape)[~some]
     )
 
 

@@ -12,6 +12,7 @@ from scipy import stats
 from spinodal.errors import InputError
 from spinodal.records import EscapeTimes
 from spinodal.statistics import survival
+from spinodal.statistics.bootstrap import rate_across_datasets
 
 GRID = [(n, censored) for n in (10, 20, 50, 200) for censored in (0.0, 0.5, 0.9)]
 REPEATS = 4000
@@ -193,7 +194,39 @@ def test_more_than_one_per_cent_diverged_is_worth_a_warning():
     two, three = (["diverged"] * k + ["escaped"] * (200 - k) for k in (2, 3))
     assert survival.exponential_rate(escape_times(np.ones(200), two)).events == 198
     with pytest.warns(survival.DivergedWarning, match="3 of 200 replicas diverged"):
-        survival.exponential_rate(escape_times(np.ones(200), three))
+        found = survival.exponential_rate(escape_times(np.ones(200), three))
+    assert "197 of 197, 3 diverged and left out" in str(found)
+
+
+@pytest.mark.filterwarnings("ignore::spinodal.statistics.survival.DivergedWarning")
+def test_replicas_that_diverged_enter_no_estimate():
+    time = np.array([1.0, 2.0, 3.0, 4.0, 5.0, 1e9, 7.0])
+    status = np.array(["escaped"] * 4 + ["censored", "diverged", "diverged"])
+    times, fine = escape_times(time, status, [0, 1, 0, 1, 0, 1, 2]), status != "diverged"
+    without = times.select(fine)
+    assert times.exposure == without.exposure == 15.0
+    rate, other = survival.exponential_rate(times), survival.exponential_rate(without)
+    assert (rate.events, rate.exposure, rate.rate) == (4, 15.0, 4 / 15)
+    assert (rate.low, rate.high) == (other.low, other.high)
+    assert (rate.replicas, rate.status_counts["diverged"]) == (7, 2)
+    across, others = rate_across_datasets(times), rate_across_datasets(without)
+    assert (across.exposure, across.high, across.datasets) == (15.0, others.high, 2)
+    for curves in zip(
+        vars(survival.kaplan_meier(times)).values(),
+        vars(survival.kaplan_meier(without)).values(),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(*curves)
+    assert survival.log_rank(times, fast := escape_times([1.0], [True])) == survival.log_rank(
+        without, fast
+    )
+
+
+def test_nothing_is_estimated_where_all_diverged():
+    times = escape_times(np.ones(4), ["diverged"] * 4)
+    for estimate in (survival.exponential_rate, survival.kaplan_meier, rate_across_datasets):
+        with pytest.raises(InputError, match="All 4 replicas diverged"):
+            estimate(times)
 
 
 def test_kaplan_meier_by_hand():
@@ -203,7 +236,7 @@ def test_kaplan_meier_by_hand():
     assert curve.median.value == 3
 
 
-@pytest.mark.parametrize("ending", ["diverged", "escaped_elsewhere", "censored"])
+@pytest.mark.parametrize("ending", ["escaped_elsewhere", "censored"])
 def test_whatever_is_not_an_escape_leaves_the_risk_set_without_a_step(ending):
     time = np.arange(1.0, 201)
     status = np.full(200, "escaped", dtype="<U17")

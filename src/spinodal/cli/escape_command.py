@@ -61,7 +61,8 @@ def escape(
         )
         tell.end("escape", clock.seconds, reused=False)
     for warning in caught:
-        print(f"spinodal: {warning.message}", file=sys.stderr)
+        if issubclass(warning.category, UserWarning):  # the others are for programmers
+            print(f"spinodal: {warning.message}", file=sys.stderr)
     if as_json:
         print_json(summary.as_dict())
     else:
@@ -106,7 +107,10 @@ def _in_words(seconds: float) -> str:
 
 def _print(summary: Any, directory: Path) -> None:
     counts = [f"{count:,} {status}" for status, count in summary.status_counts.items() if count]
-    if summary.events:
+    diverged = summary.status_counts["diverged"]
+    if summary.rate is None:
+        print(f"escape rate none: {summary.note}")
+    elif summary.events:
         interval = f"[{summary.low:.4g}, {summary.high:.4g}] at {summary.confidence:.0%}"
         print(f"escape rate {summary.rate:.4g} {interval} per unit time ({summary.method})")
         inverse = f"[{1 / summary.high:.4g}, " + (
@@ -117,5 +121,6 @@ def _print(summary: Any, directory: Path) -> None:
         bound = f"< {summary.high:.4g} at {summary.confidence:.0%}, one-sided"
         print(f"escape rate {bound}, per unit time: nothing escaped")
     print(f"replicas    {summary.replicas:,}: {', '.join(counts)}")
-    print(f"exposure    {summary.exposure:.6g} time units at risk")
+    without = f", without the {diverged:,} that diverged" if diverged else ""
+    print(f"exposure    {summary.exposure:.6g} time units at risk{without}")
     print(f"table       {directory / 'escapes.csv'}")

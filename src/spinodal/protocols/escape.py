@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
@@ -29,7 +30,7 @@ from spinodal.dynamics.updates import Update
 from spinodal.errors import InputError
 from spinodal.protocols import escape_table, settings_file
 from spinodal.records import STATUSES, EscapeTimes, Settings
-from spinodal.statistics.survival import rate_from_counts
+from spinodal.statistics.survival import DivergedWarning, rate_from_counts
 from spinodal.storage import RunDirectory
 
 LARGEST_COUNT = 10**12
@@ -198,11 +199,15 @@ class EscapeOptions(Settings):
 
 @dataclass(frozen=True, kw_only=True)
 class EscapeSummary:
-    """The escape rate per unit time, with its interval and what it rests on."""
+    """The escape rate per unit time, with its interval and what it rests on.
 
-    rate: float
-    low: float
-    high: float
+    Replicas that diverged are counted in `status_counts` only; `exposure` is without them. Where
+    there is no estimate, `rate`, `low` and `high` are None and `note` says why.
+    """
+
+    rate: float | None
+    low: float | None
+    high: float | None
     confidence: float
     events: int
     exposure: float
@@ -210,10 +215,12 @@ class EscapeSummary:
     status_counts: dict[str, int]
     method: str
     settings_digest: str
+    note: str = ""
 
     def as_dict(self) -> dict[str, Any]:
-        """Plain data, in this order."""
-        return asdict(self)
+        """Plain data, in this order; the note only where there is one."""
+        plain = asdict(self)
+        return plain if self.note else {k: v for k, v in plain.items() if k != "note"}
 
 
 def load(path: str | Path) -> EscapeSettings:
@@ -301,7 +308,7 @@ class _Tally:
         for outcome in parts:
             times = outcome.passages[0]
             self._counts.update(times.status_counts)
-            self._steps.append(times.steps)
+            self._steps.append(times.estimable.steps)
             if self._settings.run.datasets > 1:
                 self._times.append(times)
             self.diverged += escape_table.diverged(outcome)
@@ -314,22 +321,15 @@ class _Tally:
         events = counts["escaped"]
         time = settings.update.time
         exposure = math.fsum(t for steps in self._steps for t in time(steps).tolist())
-        stopped = run.stop_after_events is not None and events == run.stop_after_events
-        estimate = rate_from_counts(
-            events, exposure, counts, confidence=run.confidence,
-            method="fixed_events" if stopped else "automatic",
-        )  # fmt: skip
-        low, high, method = estimate.low, estimate.high, estimate.method
-        if run.datasets > 1 and events > 0 and not stopped:
-            from spinodal.statistics.bootstrap import rate_across_datasets
-
-            # Replicas that share a data set are not independent: data sets are the unit.
-            across = rate_across_datasets(EscapeTimes.merge(self._times), confidence=run.confidence)
-            low, high, method = across.low, across.high, "across_datasets"
+        note = self._obstacle(counts, exposure)
+        if note:
+            limits, method = (None, None, None), "none"
+        else:
+            limits, method = self._estimate(counts, exposure)
         return EscapeSummary(
-            rate=estimate.rate,
-            low=low,
-            high=high,
+            rate=limits[0],
+            low=limits[1],
+            high=limits[2],
             confidence=run.confidence,
             events=events,
             exposure=exposure,
@@ -337,4 +337,43 @@ class _Tally:
             status_counts=counts,
             method=method,
             settings_digest=settings.digest,
+            note=note,
         )
+
+    def _obstacle(self, counts: dict[str, int], exposure: float) -> str:
+        """Why there is no rate, if there is none."""
+        replicas = self._settings.run.replicas
+        if counts["diverged"] == replicas:
+            return f"all {replicas} replicas diverged: use a smaller learning rate"
+        if exposure <= 0:
+            return "nobody was at risk for any time"
+        if self._settings.run.datasets > 1 and counts["escaped"]:
+            left = {int(n) for times in self._times for n in np.unique(times.estimable.dataset)}
+            if len(left) < 2:
+                return (
+                    f"of {self._settings.run.datasets} data sets one alone was watched without "
+                    "divergence, which says nothing about how they differ: use more replicas or a "
+                    "smaller learning rate"
+                )
+        return ""
+
+    def _estimate(
+        self, counts: dict[str, int], exposure: float
+    ) -> tuple[tuple[float, float, float], str]:
+        """Rate, low and high, and the method."""
+        run, events = self._settings.run, counts["escaped"]
+        stopped = run.stop_after_events is not None and events == run.stop_after_events
+        estimate = rate_from_counts(
+            events, exposure, counts, confidence=run.confidence,
+            method="fixed_events" if stopped else "automatic",
+        )  # fmt: skip
+        if run.datasets > 1 and events > 0 and not stopped:
+            from spinodal.statistics.bootstrap import rate_across_datasets
+
+            # Replicas that share a data set are not independent: data sets are the unit.
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DivergedWarning)  # told above
+                times = EscapeTimes.merge(self._times)
+                across = rate_across_datasets(times, confidence=run.confidence)
+            return (estimate.rate, across.low, across.high), "across_datasets"
+        return (estimate.rate, estimate.low, estimate.high), estimate.method

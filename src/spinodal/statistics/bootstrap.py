@@ -72,6 +72,7 @@ def rate_across_datasets(
     """
     check_confidence(confidence)
     check_watched(times)
+    everyone, times = times, times.estimable
     names, index = np.unique(times.dataset, return_inverse=True)
     events = np.bincount(index, weights=times.escaped, minlength=names.size).astype(float)
     exposure = np.bincount(index, weights=times.time, minlength=names.size).astype(float)
@@ -88,10 +89,10 @@ def rate_across_datasets(
         average=average,
         events=times.events,
         exposure=times.exposure,
-        replicas=times.status.size,
+        replicas=everyone.status.size,
         datasets=names.size,
         fraction=escape_probability(int((events > 0).sum()), names.size, confidence=confidence),
-        by_dataset=_each(times, names, index, events, exposure, confidence),
+        by_dataset=_each(everyone, names, events, exposure, confidence),
     )
 
 
@@ -135,7 +136,6 @@ def _student(
 def _each(
     times: EscapeTimes,
     names: NDArray[np.int64],
-    index: NDArray[np.intp],
     events: NDArray[np.float64],
     exposure: NDArray[np.float64],
     confidence: float,
@@ -145,7 +145,7 @@ def _each(
     low, high = rate_interval(events[watched], exposure[watched], confidence=confidence)
     estimates = []
     for k, set_low, set_high in zip(np.flatnonzero(watched), low, high, strict=True):
-        own = times.status[index == k]
+        own = times.status[times.dataset == names[k]]
         estimates.append(
             (
                 int(names[k]),

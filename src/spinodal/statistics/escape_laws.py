@@ -71,11 +71,12 @@ def arrhenius_fit(
 ) -> EscapeLaw:
     """Exponential regression ln tau = intercept + slope * inverse_temperature + offset.
 
-    Maximum likelihood over individual replicas: an escape at t contributes -ln tau - t / tau,
-    every other status -t / tau. `offset` holds known terms, one per replica: ln(1 / rate) when
-    times are steps, (N_z / 2) ln T for N_z hidden rotations. The intercept is eliminated in
-    closed form, exp(intercept) = sum t exp(-slope x - offset) / events, and what remains is
-    concave in the slope, so the fit and its profile-likelihood interval are exact root findings.
+    Maximum likelihood over individual replicas: an escape at t contributes -ln tau - t / tau, every
+    other status -t / tau, but for replicas that diverged: they are left out. `offset` holds known
+    terms, one per replica: ln(1 / rate) when times are steps, (N_z / 2) ln T for N_z hidden
+    rotations. The intercept is eliminated in closed form, exp(intercept) = sum t exp(-slope x -
+    offset) / events, and what remains is concave in the slope, so the fit and its
+    profile-likelihood interval are exact root findings.
 
     Replicas are taken as independent: where they are nested in data sets, pass the slope as
     statistic to `bootstrap.cluster_interval`.

@@ -15,7 +15,10 @@ from spinodal.records import STATUSES
 def checked_columns(
     times: ArrayLike, status: ArrayLike, x: ArrayLike, offset: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.float64], NDArray[np.float64]]:
-    """Times, escaped, x and offset as vectors of one length, or the reason why not."""
+    """Times, escaped, x and offset as vectors of one length, or the reason why not.
+
+    Replicas that diverged are left out.
+    """
     t, names = np.asarray(times, dtype=float), np.asarray(status)
     try:
         along = np.broadcast_to(np.asarray(x, dtype=float), t.shape)
@@ -40,7 +43,8 @@ def checked_columns(
             "watch longer, raise the temperature, or report the one-sided bound of "
             "survival.exponential_rate."
         )
-    return t, escaped, along, known
+    kept = names != "diverged"
+    return t[kept], escaped[kept], along[kept], known[kept]
 
 
 def log_total(t: NDArray[np.float64], exponent: NDArray[np.float64]) -> float:

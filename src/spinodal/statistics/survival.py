@@ -24,7 +24,7 @@ Method = Literal["automatic", "likelihood_ratio", "exact", "fixed_events"]
 
 
 class DivergedWarning(UserWarning):
-    """More than one replica in a hundred diverged, so censoring is no longer harmless."""
+    """More than one replica in a hundred diverged: leaving them out is no longer harmless."""
 
 
 def rate_interval(
@@ -85,11 +85,12 @@ def exponential_rate(
 ) -> RateEstimate:
     """Maximum-likelihood rate of memoryless escape, replicas that did not escape included.
 
-    rate = events / exposure, per time unit; see `rate_interval` for the limits. Replicas that
-    diverged or escaped elsewhere are competing events: their exposure counts until then. That is
-    right for a cause-specific rate, but divergence may be informative, hence the warning when
-    more than 1 % of the replicas diverged. All replicas are taken as independent with one rate:
-    where they are nested in data sets, `bootstrap.rate_across_datasets` has the honest interval.
+    rate = events / exposure, per time unit; see `rate_interval` for the limits. An escape elsewhere
+    is a competing event: its exposure counts until then, as is right for a cause-specific rate.
+    Replicas that diverged are left out, events and exposure: the step was too long for them all
+    along. With more than 1 % of those there is a warning, with nothing else no estimate. All
+    replicas are taken as independent with one rate: where they are nested in data sets,
+    `bootstrap.rate_across_datasets` has the honest interval.
     """
     return rate_from_counts(
         times.events, times.exposure, times.status_counts, confidence=confidence, method=method
@@ -104,7 +105,10 @@ def rate_from_counts(
     confidence: float = 0.95,
     method: Method = "automatic",
 ) -> RateEstimate:
-    """`exponential_rate` where the times themselves are too many to hold: counts are enough."""
+    """`exponential_rate` where the times themselves are too many to hold: counts are enough.
+
+    `exposure` is that of `EscapeTimes.exposure`, without the replicas that diverged.
+    """
     _check_exposure(exposure, status_counts)
     low, high = rate_interval(events, exposure, confidence=confidence, method=method)
     return RateEstimate(
@@ -127,6 +131,11 @@ def check_watched(times: EscapeTimes) -> None:
 
 def _check_exposure(exposure: float, status_counts: dict[str, int]) -> None:
     diverged, replicas = status_counts.get("diverged", 0), sum(status_counts.values())
+    if diverged and diverged == replicas:
+        raise InputError(
+            f"All {replicas} replicas diverged, so there is nothing to estimate a rate from; use a "
+            "smaller learning rate."
+        )
     if exposure <= 0:
         raise InputError(
             f"The {replicas} replicas were watched for no time at all, so they say "
@@ -134,8 +143,9 @@ def _check_exposure(exposure: float, status_counts: dict[str, int]) -> None:
         )
     if diverged > 0.01 * replicas:
         warnings.warn(
-            f"{diverged} of {replicas} replicas diverged; an estimate that treats them as "
-            "censored assumes that they would have escaped like the others.",
+            f"{diverged} of {replicas} replicas diverged and are left out (more than 1 % is worth "
+            "this warning): the estimate is that of the others, who may be special; use a smaller "
+            "learning rate.",
             DivergedWarning,
             stacklevel=4,
         )
@@ -213,13 +223,15 @@ def kaplan_meier(times: EscapeTimes, *, confidence: float = 0.95) -> SurvivalCur
 
     The estimate is `scipy.stats.ecdf`. Its limits do not exist where the curve is exactly 1 or
     0: before the first escape, with n at risk, survival >= (1 - confidence)**(1/n) is used (one
-    sided, exact), and at 0 the last upper limit is kept. Replicas that diverged or escaped
-    elsewhere leave the risk set: this is survival in a world without competing events.
+    sided, exact), and at 0 the last upper limit is kept. Replicas that escaped elsewhere leave the
+    risk set: this is survival in a world without competing events. Those that diverged are left
+    out altogether, as in `exponential_rate`.
     """
     from scipy import stats
 
     check_confidence(confidence)
     check_watched(times)
+    times = times.estimable
     result = stats.ecdf(censored_data(times)).sf
     at, survival = result.quantiles, result.probabilities
     with warnings.catch_warnings():
@@ -276,7 +288,8 @@ def log_rank(first: EscapeTimes, second: EscapeTimes) -> LogRank:
 
 
 def censored_data(times: EscapeTimes) -> stats.CensoredData:
-    """Escape times as `scipy.stats` takes them: everything but an escape is right-censored."""
+    """Escape times as `scipy.stats` takes them: all but escapes censored, the diverged left out."""
     from scipy import stats
 
+    times = times.estimable
     return stats.CensoredData.right_censored(times.time, ~times.escaped)

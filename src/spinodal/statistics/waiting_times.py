@@ -58,10 +58,10 @@ def memorylessness(
     replicas, watched as long, each with its own fitted rate.
 
     `cutoff`, in time units, defaults to the earliest censored time; later events count as still
-    waiting. Replicas that diverged or escaped elsewhere before it are left out. `check_every` is
-    the time between checks when escape was seen only at checks: within its check each event is
-    placed at random, as an exponential law would. With `by_dataset` every data set has its own
-    rate and the statistics are summed; pooled times from data sets that differ are not
+    waiting. Replicas that escaped elsewhere before it are left out, and so are all that diverged.
+    `check_every` is the time between checks when escape was seen only at checks: within its check
+    each event is placed at random, as an exponential law would. With `by_dataset` every data set
+    has its own rate and the statistics are summed; pooled times from data sets that differ are not
     exponential even where each escape is memoryless.
     """
     if resamples < 19 or not 0 < level < 1:
@@ -69,6 +69,7 @@ def memorylessness(
             f"The test needs at least 19 resamples and a level between 0 and 1, got {resamples} "
             f"and {level:g}."
         )
+    times = times.estimable
     horizon = _cutoff(times, cutoff)
     groups = np.unique(times.dataset) if by_dataset else [None]
     observed, simulated, events = 0.0, np.zeros(resamples), 0
