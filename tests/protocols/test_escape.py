@@ -18,6 +18,8 @@ from spinodal.errors import DamagedFileError, InputError
 from spinodal.protocols.escape import EscapeSettings, escape
 from spinodal.protocols.escape_table import ESCAPES, in_force
 from spinodal.protocols.settings_file import load, parse
+from spinodal.records import EscapeTimes
+from spinodal.statistics.bootstrap import rate_across_datasets
 from spinodal.statistics.survival import DivergedWarning
 
 FILE = """
@@ -347,6 +349,7 @@ def test_a_damaged_shard_is_named_and_deleting_it_mends_the_run(tmp_path):
 
 def test_stopping_at_events_cuts_all_replicas_at_the_same_moment(tmp_path):
     text = changed("[run]", "[run]\nstop_after_events = 6")
+    text = changed("datasets = 2", "datasets = 1", text)
     summaries = [
         escape(read(text), out=tmp_path / str(size), workers=2, shard_size=size)
         for size in (20, 3, 1)
@@ -359,15 +362,26 @@ def test_stopping_at_events_cuts_all_replicas_at_the_same_moment(tmp_path):
     assert {int(row["steps"]) for row in table if row["status"] == "censored"} == {last}
     # also of those who escape between the cut and the end of the round
     assert all(row["to_rank"] == "1" for row in table if row["status"] == "censored")
-    full = {row["replica"]: row for row in rows_of(escape, tmp_path)}
+    escape(read(changed("datasets = 2", "datasets = 1")), out=tmp_path / "full")
+    full = {row["replica"]: row for row in rows(tmp_path / "full")}
     for row in table:
         if row["status"] == "escaped":
             assert row["steps"] == full[row["replica"]]["steps"]
 
 
-def rows_of(run, tmp_path):
-    run(read(FILE), out=tmp_path / "full")
-    return rows(tmp_path / "full")
+def test_the_stop_at_an_event_is_not_called_exact_where_replicas_share_data_sets(tmp_path):
+    summary = escape(read(changed("[run]", "[run]\nstop_after_events = 6")), out=tmp_path)
+    table = rows(tmp_path)
+    times = EscapeTimes(
+        **{name: np.array([int(row[name]) for row in table]) for name in ("replica", "dataset")},
+        steps=np.array([int(row["steps"]) for row in table]),
+        time=np.array([float(row["time"]) for row in table]),
+        status=np.array([row["status"] for row in table]),
+    )
+    across = rate_across_datasets(times)
+    assert (summary.method, summary.events) == ("across_datasets", 6)
+    assert (summary.low, summary.high) == (across.low, across.high)
+    assert "conditional on the stop after 6 escapes" in summary.note
 
 
 def test_a_rival_event_is_an_escape_elsewhere_with_its_own_rank(tmp_path):

@@ -123,4 +123,6 @@ def _print(summary: Any, directory: Path) -> None:
     print(f"replicas    {summary.replicas:,}: {', '.join(counts)}")
     without = f", without the {diverged:,} that diverged" if diverged else ""
     print(f"exposure    {summary.exposure:.6g} time units at risk{without}")
+    if summary.note and summary.rate is not None:
+        print(f"note        {summary.note}")
     print(f"table       {directory / 'escapes.csv'}")

@@ -55,11 +55,11 @@ DEEPEST, WIDEST, MOST_WEIGHTS = 1000, 100_000, 10**8
 class RunSettings(Settings):
     """How many replicas are watched, for how long, and how they are counted.
 
-    `steps` is the horizon in updates, `check_every` the updates between two looks. Replica i
-    trains on data set i modulo `datasets`. With `stop_after_events` all are watched until that
-    escape, in simulated time, which makes the interval exact. `rank_above` is the strength beyond
-    which a feature counts in from_rank and to_rank: by default the threshold of the first strength
-    event, or 0.1. Trajectories are recorded every `record_every` updates, or at
+    `steps` is the horizon in updates, `check_every` the updates between two looks. Replica i trains
+    on data set i modulo `datasets`. With `stop_after_events` all are watched until that escape, in
+    simulated time, which makes the interval exact with one data set. `rank_above` is the strength
+    beyond which a feature counts in from_rank and to_rank: by default the threshold of the first
+    strength event, or 0.1. Trajectories are recorded every `record_every` updates, or at
     `record_per_decade` logarithmically spaced updates a decade; recorded replicas are watched to
     the horizon. `checkpoints` keeps everyone's weights.
     """
@@ -202,7 +202,7 @@ class EscapeSummary:
     """The escape rate per unit time, with its interval and what it rests on.
 
     Replicas that diverged are counted in `status_counts` only; `exposure` is without them. Where
-    there is no estimate, `rate`, `low` and `high` are None and `note` says why.
+    there is no estimate, `rate`, `low` and `high` are None; what is special stands in `note`.
     """
 
     rate: float | None
@@ -326,6 +326,11 @@ class _Tally:
             limits, method = (None, None, None), "none"
         else:
             limits, method = self._estimate(counts, exposure)
+            if run.stop_after_events is not None and method == "across_datasets":
+                note = (
+                    f"conditional on the stop after {events} escapes: replicas that share a data "
+                    "set are not independent, so the interval is not exact"
+                )
         return EscapeSummary(
             rate=limits[0],
             low=limits[1],
@@ -362,12 +367,12 @@ class _Tally:
     ) -> tuple[tuple[float, float, float], str]:
         """Rate, low and high, and the method."""
         run, events = self._settings.run, counts["escaped"]
-        stopped = run.stop_after_events is not None and events == run.stop_after_events
+        stopped = run.stop_after_events == events and run.datasets == 1
         estimate = rate_from_counts(
             events, exposure, counts, confidence=run.confidence,
             method="fixed_events" if stopped else "automatic",
         )  # fmt: skip
-        if run.datasets > 1 and events > 0 and not stopped:
+        if run.datasets > 1 and events > 0:
             from spinodal.statistics.bootstrap import rate_across_datasets
 
             # Replicas that share a data set are not independent: data sets are the unit.
