@@ -12,6 +12,7 @@ import pytest
 from helpers import assert_covers
 
 from spinodal.dynamics import crew
+from spinodal.dynamics import ensemble as ensembles
 from spinodal.dynamics import shard as shards
 from spinodal.dynamics.checkpoints import Start
 from spinodal.dynamics.cut import rounds
@@ -87,6 +88,27 @@ def test_the_size_of_a_block_of_looks_changes_nothing(monkeypatch, looks, change
     whole = run(ensemble, seed=5, replicas=9, checkpoints=True)
     monkeypatch.setattr(shards, "LOOKS", looks)
     same(whole, run(ensemble, seed=5, replicas=9, checkpoints=True))
+
+
+@pytest.mark.parametrize("checkpoints", [False, True])
+def test_work_stops_and_goes_on_between_two_looks(monkeypatch, checkpoints):
+    """A look after every 40 updates, in stretches of three, taken down after each of them."""
+    update = SGD.model_copy(update={"optimizer": "adam", "learning_rate": 0.004})
+    rare = VARIED.twin(check_every=40, update=update)
+    whole = Shard(rare, 5, range(9), checkpoints=checkpoints)
+    whole.advance()
+    monkeypatch.setattr(shards, "UPDATES", 3)
+    monkeypatch.setattr(shards, "_first_stretch", lambda machine, samples: 3)
+    shard, steps = Shard(rare, 5, range(9), checkpoints=checkpoints), [0]
+    while not shard.finished:
+        shard.advance(stop=lambda: True)
+        assert shard.step - steps[-1] <= 3
+        steps.append(shard.step)
+        state = unpack(pack(shard.state()), "a snapshot")
+        if not shard.finished:
+            shard = Shard(rare, 5, range(9), checkpoints=checkpoints, state=state)
+    assert len(steps) > 20
+    same(whole.outcome(), shard.outcome())
 
 
 @pytest.mark.parametrize("checkpoints", [False, True])
@@ -437,3 +459,39 @@ def test_wrong_questions_are_answered_with_what_is_allowed():
         run(SMALL, seed=1, replicas=2, stop_after_events=3)
     with pytest.raises(InputError, match="at least 1"):
         run(SMALL, seed=1, replicas=2, shard_size=0)
+
+
+@pytest.mark.parametrize("activation", ["identity", "tanh"])
+@pytest.mark.parametrize("shape", [(1, 20), (20, 1)])
+def test_a_single_output_or_input_has_the_same_bits_in_any_company(activation, shape):
+    outputs, inputs = shape
+    ensemble = SMALL.twin(
+        task=GaussianTask(
+            signals=(0.9,), inputs=inputs, outputs=outputs, samples=64, test_samples=32
+        ),
+        network=Network(depth=2, width=4, activation=activation),
+        events=(Event(threshold=0.7),),
+        record_at=tuple(range(0, 241, 4)),
+    )
+    whole = run(ensemble, seed=1, replicas=5, shard_size=5)
+    for size in (1, 4):
+        same(whole, run(ensemble, seed=1, replicas=5, shard_size=size))
+
+
+def test_the_learned_error_of_steep_inputs_is_that_of_the_theory_or_refused():
+    """With covariance c the optimum of W is signal / c, but for the weight decay."""
+    task = GaussianTask(signals=(0.9, 0.8), input_covariance=((100.0, 0.0), (0.0, 100.0)))
+    found = learned_error(draw(task, seed=1, dataset=0), Network(depth=1), 1.0)
+    expected = 0.5 * sum(1 - 2 * s * s / 101 + 100 * (s / 101) ** 2 for s in (0.9, 0.8))
+    assert found == pytest.approx(expected, rel=1e-6)
+    steep = GaussianTask(signals=(0.9, 0.8), input_covariance=((1e9, 0.0), (0.0, 1.0)))
+    with pytest.raises(InputError, match="has not come to rest"):
+        learned_error(draw(steep, seed=1, dataset=0), Network(depth=2), 0.1)
+
+
+def test_shards_are_small_where_networks_are_large_and_never_too_many():
+    large = SMALL.twin(network=Network(width=2000))
+    with pytest.raises(InputError, match="shards of"):
+        run(large, seed=1, replicas=10**12)
+    assert ensembles._size(large, 1000, 1) * 4_000_000 * 8 < 2**29
+    assert ensembles._size(SMALL, 1000, 2) == 256

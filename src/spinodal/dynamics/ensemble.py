@@ -23,6 +23,7 @@ from spinodal.dynamics.cut import Cut, find_cut, rounds
 from spinodal.dynamics.events import Event
 from spinodal.dynamics.legs import Job
 from spinodal.dynamics.outcome import Outcome
+from spinodal.dynamics.plan import bytes_per_replica
 from spinodal.dynamics.shard import Ensemble, learned_error, simulate
 from spinodal.dynamics.snapshots import Store
 from spinodal.dynamics.tasks import Data
@@ -45,6 +46,9 @@ SNAPSHOT_EVERY = 20.0
 
 LARGEST_SHARD, MOST_SHARDS = 256, 512
 """Shards are small until there would be too many of them."""
+
+SHARD_MEMORY, SHARDS = 2**28, 200_000
+"""The largest default shard in bytes, and the most shards that are kept account of."""
 
 
 def logarithmic_grid(steps: int, check_every: int, per_decade: int = 12) -> tuple[int, ...]:
@@ -131,7 +135,7 @@ def stream(
             f"stop_after_events must lie between 1 and the {replicas} replicas, "
             f"got {stop_after_events}."
         )
-    parts = _parts(replicas, workers, shard_size, store)
+    parts = _parts(replicas, shard_size or _size(ensemble, replicas, workers), store)
     snapshot_every = SNAPSHOT_EVERY if snapshot_every is None else snapshot_every
     with Crew(
         executor, workers if len(parts) > 1 else 1, store=store, progress=progress,
@@ -151,12 +155,23 @@ def stream(
             yield outcome if cut is None else cut.apply(outcome)
 
 
-def _parts(replicas: int, workers: int, shard_size: int | None, store: Store | None) -> list[range]:
+def _size(ensemble: Ensemble, replicas: int, workers: int) -> int:
+    """Replicas of a shard by default: some work for everybody, and never too much memory."""
+    outputs, inputs = ensemble.task.shape
+    each = bytes_per_replica(ensemble.network, ensemble.update, outputs, inputs)
+    each += 8 * len(ensemble.record_at) * (min(outputs, inputs) + 2)
+    wanted = max(min(LARGEST_SHARD, -(-replicas // workers)), -(-replicas // MOST_SHARDS))
+    return max(1, min(wanted, SHARD_MEMORY // each))
+
+
+def _parts(replicas: int, size: int, store: Store | None) -> list[range]:
     """Replica ranges of all shards: those in store as they are, the gaps cut on an even grid."""
-    size = shard_size or max(
-        min(LARGEST_SHARD, -(-replicas // workers)), -(-replicas // MOST_SHARDS)
-    )
     shards = -(-replicas // size)
+    if shards > SHARDS:
+        raise InputError(
+            f"{replicas:,} replicas would be {shards:,} shards of {size:,}, and at most {SHARDS:,} "
+            "are kept account of: simulate fewer replicas, or give a larger shard_size."
+        )
     known = [] if store is None else store.known(replicas)
     inside = {edge for part in known for edge in part[1:]}
     edges = {replicas * i // shards for i in range(shards + 1)} - inside

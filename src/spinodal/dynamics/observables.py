@@ -98,7 +98,11 @@ class Gauge:
             average = seen.maps[:, :, self._inputs :] / self._count
             maps = maps / self._count - average * mean
         if min(maps.shape[1:3]) == 1:  # a single row or column: its length
-            return np.sqrt(np.square(maps).sum(axis=(1, 2)))[..., None]
+            squares = np.square(maps).reshape(len(maps), -1, maps.shape[-1])
+            total = np.zeros_like(squares[:, 0])
+            for k in range(squares.shape[1]):  # ascending: the bits depend on no company
+                total += squares[:, k]
+            return np.sqrt(total)[..., None]
         if maps.shape[1:3] == (2, 2):
             return _two_by_two(maps)
         return singular_values(np.moveaxis(maps, 3, 1))

@@ -20,15 +20,15 @@ class Outcome:
 
     `passages` holds one `EscapeTimes` for each event. `strengths` (replicas, modes), the errors
     (replicas,) and `weight_norms` (replicas,), the root of the summed squares of all weights, are
-    those of the last look at which the replica was watched and well; the norm is the last that
-    was a number. `dead_amplitudes` (replicas, depth; singular value number rank + 1 of the
-    layers at the start), `prepared_at` (the weight decay of the trap's preparation) and
-    `thresholds` (replicas, events). `escape_strengths` (replicas, modes) are those that confirmed
-    the escape: of the first event, or of any if they compete; the initial ones where there was
-    none. Recorded: `recorded_steps` (records,), `recorded_strengths` (replicas, records, modes),
-    `recorded_train_error` and `recorded_test_error` (replicas, records). `weights` (replicas,
-    parameters) belong to the same look as the strengths; without
-    `checkpoints` there are none.
+    those of the last look at which the replica was watched and well; the norm is the last that was
+    a number. `dead_amplitudes` (replicas, depth; singular value number rank + 1 of the layers at
+    the start; zeros where the start has no rank), `prepared_at` (the weight decay of the trap's
+    preparation) and `thresholds` (replicas, events). `escape_strengths` (replicas, modes) are those
+    that confirmed the escape: of the first event, or of any if they compete; the initial ones where
+    there was none. Recorded: `recorded_steps` (records,), `recorded_strengths` (replicas, records,
+    modes), `recorded_train_error` and `recorded_test_error` (replicas, records). `weights`
+    (replicas, parameters) belong to the same look as the strengths; without `checkpoints` there are
+    none.
     """
 
     passages: tuple[EscapeTimes, ...]

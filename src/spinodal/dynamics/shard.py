@@ -26,11 +26,21 @@ from spinodal.records import Settings
 LOOKS = 16384
 """Looks times replicas in the largest block: enough that NumPy's overhead does not count."""
 
+UPDATES = 2**20
+"""Updates in the longest stretch of work, so that what is kept for each stays small."""
+
 MEMORY = 4 * 2**20
 """Bytes of maps in the largest block: they should stay in the cache."""
 
 PATIENCE = 0.1
-"""Seconds after which blocks do not grow any more, so that a leg can end soon."""
+"""Seconds after which stretches of work do not grow any more, so that a leg can end soon."""
+
+
+SETTLING, SETTLED = 200.0, 1e-7
+"""A noise-free run has come to rest when its error stays within this factor for so long."""
+
+LEARNING, TRIES = 2_000_000, 4
+"""Updates of a noise-free run until that is given up, and learning rates that are tried."""
 
 
 class Ensemble(Settings):
@@ -155,7 +165,9 @@ class Shard:
         )  # fmt: skip
         self._machine: Machine = build(plan, layers)
         self._gauge = Gauge(data, sets, inputs=inputs, linear=plan.path == "moments")
-        self._block = 8
+        # Never many more updates than so far, lest a quick escape, or a slow one, cost much.
+        self._stretch = _first_stretch(self._machine, plan.samples if plan.path == "samples" else 1)
+        self._rerun: tuple[int, dict[str, NDArray]] | None = None  # where the last look was
         if state is None:
             self._open(layers)
         else:
@@ -165,7 +177,9 @@ class Shard:
         """Look at the start."""
         start, total = self.ensemble.start, len(self.replicas)
         rank = start.rank if start.kind == "trap" else len(start.strengths)
-        self._dead = dead_amplitudes(layers, rank).T
+        # Only a start of some rank has channels that are dead; wide layers would cost seconds.
+        ranked = start.kind in ("trap", "balanced", "checkpoint")
+        self._dead = dead_amplitudes(layers, rank).T if ranked else np.zeros((total, len(layers)))
         self._weights = np.empty((total, 0))
         looks = self._looks(self._machine.observe(), None)
         now = looks.pick(np.zeros(total, dtype=np.intp), np.arange(total))
@@ -198,26 +212,35 @@ class Shard:
         with _quiet():
             while not self.finished and self.step < until:
                 began = time.monotonic()
-                looks = self._looks_at_once()
-                count = min(looks * ensemble.check_every, until - self.step)
-                rerun = None
-                if self.checkpoints and ensemble.events:
-                    rerun = (self.step, self._machine.state())
-                trace = self._machine.advance(count, ensemble.check_every)
-                self._enter(self._looks(trace, self._now), rerun)
+                self._work(until)
                 now = time.monotonic()
                 if now - began < PATIENCE:
-                    self._block = min(2 * self._block, LOOKS)
+                    self._stretch = min(2 * self._stretch, UPDATES)
                 elif now - began > 4 * PATIENCE:
-                    self._block = max(1, self._block // 4)
+                    self._stretch = max(1, self._stretch // 4)
                 if now >= deadline or stop():
                     break
 
-    def _looks_at_once(self) -> int:
-        """Looks in the next block; never many more than so far, lest a quick escape cost much."""
-        lanes = len(self.alive)
-        most = min(LOOKS // lanes, MEMORY // (self._now.maps.nbytes))
-        return max(1, min(self._block, most))
+    def _work(self, until: int) -> None:
+        """A stretch of work: a block of looks, or a part of the way to the next look."""
+        every = self.ensemble.check_every
+        if self.checkpoints and self.ensemble.events and self._rerun is None:
+            self._rerun = (self.step, self._machine.state())
+        most = min(
+            LOOKS // len(self.alive), MEMORY // self._now.maps.nbytes, self._stretch // every
+        )
+        if self.step % every == 0 and most > 0:
+            count = min(most * every, until - self.step)
+        else:
+            look = min((self.step // every + 1) * every, until)
+            count = min(self._stretch, look - self.step)
+            if self.step + count < look:
+                self._machine.advance(count, count)
+                return
+            every = count
+        trace = self._machine.advance(count, every)
+        rerun, self._rerun = self._rerun, None
+        self._enter(self._looks(trace, self._now), rerun)
 
     def _looks(self, trace: Trace, before: Measured | None) -> Looks:
         seen = Measured(trace.maps, trace.norms, trace.train, trace.test)
@@ -243,8 +266,9 @@ class Shard:
         """The weights of replicas that ended, each at its own look: make the block once more."""
         self._machine.restore(at, before)
         for look, end in enumerate([at, *looks.steps.tolist()], start=-1):
-            if end > self.step:
-                self._machine.advance(end - self.step, end - self.step)
+            while end > self.step:
+                count = min(self._stretch, end - self.step)
+                self._machine.advance(count, count)
             self._store_weights(ended & (well == look))
 
     def _store_weights(self, lanes: NDArray[np.bool_]) -> None:
@@ -296,8 +320,17 @@ class Shard:
             "start.strengths": start.strengths,
             "start.errors": np.array([start.train_error, start.test_error]),
             **{f"machine.{name}": value for name, value in self._machine.state().items()},
+            **{f"now.{name}": a for name, a in vars(self._now).items() if a is not None},
+            **self._state_of_last_look(),
             **{f"ledger.{name}": getattr(ledger, name).copy() for name in Ledger.ARRAYS},
         }
+
+    def _state_of_last_look(self) -> dict[str, NDArray]:
+        """Between two looks, where the weights of the former are asked for: those."""
+        if self._rerun is None:
+            return {}
+        at, state = self._rerun
+        return {"looked": np.array(at), **{f"looked.{k}": v for k, v in state.items()}}
 
     def _restore(self, state: Mapping[str, NDArray]) -> None:
         self._dead, self._prepared_at = state["dead"], state["prepared_at"]
@@ -309,10 +342,10 @@ class Shard:
         )  # fmt: skip
         for name in Ledger.ARRAYS:
             setattr(self._ledger, name, state[f"ledger.{name}"].copy())
-        prefix = "machine."
-        machine = {k[len(prefix) :]: v for k, v in state.items() if k.startswith(prefix)}
-        self._machine.restore(int(state["step"]), machine)
-        self._now = self._looks(self._machine.observe(), None).last
+        self._machine.restore(int(state["step"]), _part(state, "machine."))
+        self._now = Measured(**_part(state, "now."))
+        if "looked" in state:
+            self._rerun = (int(state["looked"]), _part(state, "looked."))
 
     def dates(self) -> NDArray[np.int64]:
         """Updates and replicas of the escapes of the first event so far, shape (2, escapes)."""
@@ -357,17 +390,54 @@ def _quiet() -> Any:
     return np.errstate(over="ignore", invalid="ignore", under="ignore")
 
 
+def _part(state: Mapping[str, NDArray], prefix: str) -> dict[str, NDArray]:
+    """What begins with `prefix`, without it."""
+    return {k[len(prefix) :]: v.copy() for k, v in state.items() if k.startswith(prefix)}
+
+
+def _first_stretch(machine: Machine, samples: int) -> int:
+    """Updates to begin with, a fraction of a second also for large networks."""
+    weights = sum(layer.size for layer in machine.layers)
+    return int(np.clip(10**9 // (weights * max(samples, 1)), 1, 256))
+
+
 def learned_error(data: Data, network: Network, weight_decay: float) -> float:
     """Test error of the noise-free run from a start which has every feature in full.
 
     What the paper calls the final value. If a feature cannot be held at this weight decay
-    the run loses it, and the error says so.
+    the run loses it, and the error says so. A run that does not come to rest is refused.
     """
     outputs, inputs = data.train.yx.shape
     plain = network.model_copy(update={"biases": False, "precision": "float64"})
     full = (1.0,) * min(outputs, inputs, *plain.hidden)
     one = np.zeros(1, dtype=np.int64)
-    update = Update(learning_rate=0.05, weight_decay=weight_decay, sampling="full")
-    plan = make_plan(plain, update, [data], one, seed=0, replicas=[0])
-    machine = build(plan, balanced(plain, [data], one, full))
-    return float(data.test.error(machine.advance(4000, 4000).maps[-1, ..., 0]))
+    # Along the steepest direction at that start depth layers share the curvature of the inputs.
+    steepest = network.depth * float(np.abs(np.linalg.eigvalsh(data.train.xx)).max())
+    rate = min(0.05, 0.5 / (steepest + weight_decay))
+    for _ in range(TRIES):
+        update = Update(learning_rate=rate, weight_decay=weight_decay, sampling="full")
+        plan = make_plan(plain, update, [data], one, seed=0, replicas=[0])
+        machine = build(plan, balanced(plain, [data], one, full))
+        error, steps = np.inf, int(np.ceil(SETTLING / rate))
+        while machine.step + steps <= LEARNING:
+            with _quiet():
+                before, error = error, float(data.test.error(_train(machine, steps)[..., 0]))
+            if not np.isfinite(error):
+                break
+            if abs(error - before) <= SETTLED * max(
+                abs(error), abs(float(data.test.error(0 * data.train.yx)))
+            ):
+                return before
+        rate /= 4
+    raise InputError(
+        "The noise-free run that the midpoint rule compares with has not come to rest: give the "
+        "event's threshold as a number, or bring inputs and outputs to a variance of about 1."
+    )
+
+
+def _train(machine: Machine, steps: int) -> NDArray[np.float64]:
+    """The map after so many updates."""
+    while steps:
+        count = min(steps, 4000)
+        maps, steps = machine.advance(count, count).maps[-1], steps - count
+    return maps  # pyright: ignore[reportPossiblyUnboundVariable]
