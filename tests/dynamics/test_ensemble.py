@@ -248,14 +248,29 @@ def test_the_interval_of_a_fixed_number_of_events_keeps_its_promise():
 
 
 def test_of_competing_events_the_first_one_ends_a_replica():
-    apart = run(SMALL, seed=5, replicas=9)
-    together = run(SMALL.twin(competing=True), seed=5, replicas=9)
+    later = SMALL.twin(
+        start=Start(kind="balanced", strengths=(0.19, 0.19)),
+        update=SGD.model_copy(update={"temperature": 2e-3}),
+    )
+    apart = run(later, seed=5, replicas=9)
+    together = run(later.twin(competing=True), seed=5, replicas=9)
     one, two = apart.passages
     first = np.where(one.steps <= two.steps, 0, 1)
     for e, passage in enumerate(together.passages):
         names = np.where(first == e, "escaped", "escaped_elsewhere")
         np.testing.assert_array_equal(passage.status, names)
         np.testing.assert_array_equal(passage.steps, np.minimum(one.steps, two.steps))
+
+
+def test_of_competing_events_a_start_beyond_one_is_not_at_risk():
+    out = run(SMALL.twin(competing=True), seed=5, replicas=9, checkpoints=True)
+    same(out, run(SMALL.twin(competing=True), seed=5, replicas=9, shard_size=1, checkpoints=True))
+    beyond = (out.initial_strengths > 0.2).any(axis=1)
+    assert beyond.sum() > 4
+    for passage in out.passages:
+        assert (passage.status[beyond] == "censored").all()
+        assert (passage.steps[beyond] == 0).all()
+    assert (np.abs(out.weights).max(axis=1) > 0).all()
 
 
 def test_checkpoints_hold_the_weights_of_the_look_that_ended_a_replica():

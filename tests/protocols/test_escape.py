@@ -453,7 +453,8 @@ def test_trajectories_and_checkpoints_come_out_and_go_in_again(tmp_path):
     again = changed("datasets = 2", "datasets = 1\nrecord_every = 100", again)
     escape(read(again), out=tmp_path / "b")
     follow = rows(tmp_path / "b", "trajectories.csv")
-    for last, first in zip(table[6::7], follow[::7], strict=True):
+    starts = [row for row in follow if row["steps"] == "0"]
+    for last, first in zip(table[6::7], starts, strict=True):
         assert first["strength_1"] == last["strength_1"]
         assert first["train_error"] == last["train_error"]
 
@@ -479,7 +480,7 @@ optimizer = "momentum"
 momentum = 0.5
 [event]
 observable = "test_error"
-threshold = 0.1
+threshold = 0.02
 direction = "below"
 [run]
 replicas = 6
@@ -489,3 +490,58 @@ check_every = 10
     summary = escape(read(text), out=tmp_path / "run", workers=2, shard_size=4)
     assert summary.events == 6
     assert isinstance(read(text).task, ArraysTask)
+
+
+def test_a_start_beyond_a_threshold_is_refused_before_anything_is_written(tmp_path):
+    rival = '[[event]]\nmode = 1\nthreshold = 0.7\ndirection = "below"\n'
+    for text, words in (
+        (changed("mode = 2\nthreshold = 0.2", "mode = 1\nthreshold = 0.2"), "event[0]: the start"),
+        (changed("[event]", "[[event]]") + rival, "strength 1 = 0.5 already, which is below the"),
+    ):
+        with pytest.raises(InputError) as refused:
+            escape(read(text), out=tmp_path / "run")
+        assert words in str(refused.value)
+        assert not (tmp_path / "run").exists()
+    with pytest.raises(InputError, match="never negative"):
+        read(changed("threshold = 0.2", "threshold = -0.2"))
+
+
+def test_random_starts_beyond_a_threshold_are_kept_out_of_the_rate(tmp_path):
+    text = changed('"balanced"\nstrengths = [0.5]', '"random"')
+    text = changed("[run]", "[run]\nrecord_every = 100\ncheckpoints = true", text)
+    text = changed("datasets = 2", "datasets = 1", text)
+    text = changed("mode = 2\nthreshold = 0.2", "mode = 1\nthreshold = 0.5", text)
+    whole = escape(read(text), out=tmp_path / "a")
+    assert whole == escape(read(text), out=tmp_path / "b", shard_size=1)
+    table = rows(tmp_path / "a")
+    lost = [row for row in table if row["steps"] == "0"]
+    assert 0 < len(lost) < len(table)
+    assert {row["status"] for row in lost} == {"censored"}
+    others = [row for row in table if row["steps"] != "0"]
+    assert whole.events == sum(row["status"] == "escaped" for row in others) > 0
+    assert whole.exposure == math.fsum(float(row["time"]) for row in others)
+    assert f"{len(lost)} of 20 replicas start beyond a threshold" in whole.note
+
+
+def test_trajectories_end_where_watching_ended(tmp_path):
+    text = changed("[run]", "[run]\nstop_after_events = 3\nrecord_every = 4")
+    text = changed("datasets = 2", "datasets = 1", text)
+    for size in (20, 3):
+        escape(read(text), out=tmp_path / str(size), shard_size=size)
+    cut = max(int(row["steps"]) for row in rows(tmp_path / "3"))
+    assert cut < 600
+    assert max(int(row["steps"]) for row in rows(tmp_path / "3", "trajectories.csv")) == cut
+    same = [(tmp_path / size / "trajectories.csv").read_bytes() for size in ("20", "3")]
+    assert same[0] == same[1]
+
+
+def test_trajectories_of_replicas_that_diverged_end_with_them(tmp_path):
+    text = changed("learning_rate = 0.08", "learning_rate = 1.15", changed("4e-3", "0.05"))
+    text = changed("= 0.2\n[run]", "= 50.0\n[run]\nrecord_every = 4", text)
+    with pytest.warns(DivergedWarning):
+        escape(read(changed("datasets = 2", "datasets = 1", text)), out=tmp_path)
+    end = {row["replica"]: int(row["steps"]) for row in rows(tmp_path, "diverged.csv")}
+    table = rows(tmp_path, "trajectories.csv")
+    for replica, last in end.items():
+        steps = [int(row["steps"]) for row in table if row["replica"] == replica]
+        assert max(steps) < last

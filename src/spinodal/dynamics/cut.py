@@ -43,8 +43,16 @@ class Cut:
     replica: int
 
     def apply(self, outcome: Outcome) -> Outcome:
-        """The outcome as it was known at the cut; observables stay those of the last look."""
-        return replace(outcome, passages=tuple(self._passage(p) for p in outcome.passages))
+        """The outcome as it was known at the cut; observables stay those of the last look.
+
+        Records after the cut are no numbers: some shards were watched longer, others were not.
+        """
+        after, records = outcome.recorded_steps > self.step, {}
+        for name in ("recorded_strengths", "recorded_train_error", "recorded_test_error"):
+            records[name] = getattr(outcome, name).copy()
+            records[name][:, after] = np.nan
+        passages = tuple(self._passage(p) for p in outcome.passages)
+        return replace(outcome, passages=passages, **records)
 
     def _passage(self, times: EscapeTimes) -> EscapeTimes:
         tied = times.escaped & (times.replica > self.replica)

@@ -35,6 +35,11 @@ class Event(Settings):
     def _consistent(self) -> Event:
         if self.threshold == "midpoint" and self.observable != "test_error":
             raise InputError("The midpoint rule belongs to the test error, not to a strength.")
+        if self.observable == "strength" and float(self.threshold) < 0:
+            raise InputError(
+                f"A strength is never negative, so a threshold of {self.threshold:g} says nothing: "
+                "give a positive one."
+            )
         return self
 
 
@@ -42,7 +47,8 @@ class Ledger:
     """Who has escaped when, and the last observables of every replica while it was watched.
 
     A replica is closed, and watched no more, at its last event (its first one if events compete)
-    unless it is recorded, and in any case when it diverges.
+    unless it is recorded, and in any case when it diverges. If events compete, a replica that
+    starts beyond a threshold was never at risk: it is closed at the start, watched for no time.
     """
 
     def __init__(
@@ -97,6 +103,9 @@ class Ledger:
             last_event = table.min(axis=0) if self.competing else table.max(axis=0)
             lost &= end < last_event
             end = np.minimum(end, last_event)
+        if self.competing and looks.steps[0] == 0:
+            end = np.where(self.out_at_start(looks, alive).any(axis=1), 0, end)
+            lost &= end > 0
         watching = self.open[alive]
         free = ~(self.hit[alive] >= 0).any(axis=1)
         for e, at in enumerate(confirmed):
@@ -118,11 +127,20 @@ class Ledger:
         self.open[alive[closing]] = False
         return well, ~self.open[alive]
 
+    def out_at_start(self, looks: Looks, alive: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Who starts beyond which event's threshold, shape (replicas, events)."""
+        found = [self._beyond(e, looks, alive)[0] for e in range(len(self.events))]
+        return np.array(found).reshape(len(found), -1).T & looks.finite[0][:, None]
+
     def close(self, looks: Looks, alive: NDArray[np.int64]) -> None:
         """Watching ends at the last look: enter what is still open, and fill what was asked for."""
         lanes = np.flatnonzero(self.open[alive])
         self._see(looks, alive, lanes, np.full(len(lanes), len(looks.steps) - 1))
-        left = self.record_at > looks.steps[-1]
+        self.fill(int(looks.steps[-1]))
+
+    def fill(self, step: int) -> None:
+        """Records after `step` updates stay as last seen."""
+        left = self.record_at > step
         for name in ("strengths", "train_error", "test_error"):
             getattr(self, f"recorded_{name}")[:, left] = getattr(self, name)[:, None]
 
@@ -159,16 +177,20 @@ class Ledger:
             waited = np.minimum(waited, first)
         return np.where(hit >= 0, hit, waited)
 
-    def _confirm(self, e: int, looks: Looks, alive: NDArray[np.int64]) -> NDArray[np.intp]:
-        """The look that confirms event `e`, -1 if an earlier block had it, n if none does."""
-        event, n = self.events[e], len(looks.steps)
+    def _beyond(self, e: int, looks: Looks, alive: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Who is beyond the threshold of event `e`, (looks, replicas)."""
+        event = self.events[e]
         if event.observable == "strength":
             values = looks.strengths[..., event.mode - 1]
         else:
             values = looks.test_error
         thresholds = self.thresholds[alive, e]
-        beyond = values > thresholds if event.direction == "above" else values < thresholds
-        beyond &= looks.finite
+        return values > thresholds if event.direction == "above" else values < thresholds
+
+    def _confirm(self, e: int, looks: Looks, alive: NDArray[np.int64]) -> NDArray[np.intp]:
+        """The look that confirms event `e`, -1 if an earlier block had it, n if none does."""
+        event, n = self.events[e], len(looks.steps)
+        beyond = self._beyond(e, looks, alive) & looks.finite
         beyond[looks.steps == 0] = False
         found = np.where(self.hit[alive, e] >= 0, -1, n)
         some = np.flatnonzero((found == n) & self.open[alive] & beyond.any(axis=0))

@@ -49,7 +49,8 @@ class Ensemble(Settings):
     Replica i trains on data set i modulo `datasets`. Observables are looked at every
     `check_every` updates and recorded at the updates `record_at` (multiples of it). Training
     of a replica stops at its last event unless it is recorded. With `competing` events the
-    first one ends it, and it has escaped elsewhere for the others.
+    first one ends it, and it has escaped elsewhere for the others; who starts beyond a threshold
+    was never at risk, and is censored after no time.
     """
 
     task: Task
@@ -251,6 +252,8 @@ class Shard:
         open_before = self._ledger.open[self.alive]
         well, finished = self._ledger.enter(looks, self.alive)
         self._now = looks.last
+        if self.checkpoints and rerun is None:  # at the start
+            self._store_weights(open_before & finished)
         if rerun is not None and (ended := open_before & finished).any():
             self._keep_weights(looks, *rerun, well, ended)
         self._drop(finished)
@@ -347,6 +350,21 @@ class Shard:
         if "looked" in state:
             self._rerun = (int(state["looked"]), _part(state, "looked."))
 
+    def starts_beyond(self) -> list[tuple[float | None, float]]:
+        """For every event a start value beyond it, None unless all replicas start beyond it.
+
+        With the threshold it was compared with.
+        """
+        ledger, found = self._ledger, []
+        start = ledger.start
+        for e, event in enumerate(self.ensemble.events):
+            by_strength = event.observable == "strength"
+            values = start.strengths[:, event.mode - 1] if by_strength else start.test_error
+            limits = ledger.thresholds[:, e]
+            beyond = values > limits if event.direction == "above" else values < limits
+            found.append((float(values[0]) if beyond.all() else None, float(limits[0])))
+        return found
+
     def dates(self) -> NDArray[np.int64]:
         """Updates and replicas of the escapes of the first event so far, shape (2, escapes)."""
         if not self.ensemble.events:
@@ -360,6 +378,8 @@ class Shard:
         if len(self.alive):
             with _quiet():
                 ledger.close(self._looks(self._machine.observe(), None), self.alive)
+        else:
+            ledger.fill(self.step)
         if self.checkpoints:
             self._store_weights(ledger.open[self.alive])
         passages = [

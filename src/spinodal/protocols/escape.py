@@ -23,7 +23,7 @@ from spinodal.dynamics.events import Event
 from spinodal.dynamics.files import save_checkpoint
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.outcome import Outcome
-from spinodal.dynamics.shard import Ensemble, check_modes
+from spinodal.dynamics.shard import Ensemble, Shard, check_modes
 from spinodal.dynamics.snapshots import Store
 from spinodal.dynamics.tasks import Task
 from spinodal.dynamics.updates import Update
@@ -47,6 +47,9 @@ LARGEST = {
     "batch_size": 10**6,
 }
 """The largest counts of a task and an update."""
+
+PROBED = 16
+"""Replicas whose start is looked at before the run."""
 
 DEEPEST, WIDEST, MOST_WEIGHTS = 1000, 100_000, 10**8
 """The largest networks: one replica of them still fits into memory."""
@@ -247,6 +250,7 @@ def escape(
     """
     ensemble, run = settings.ensemble, settings.run
     seed = run.seed if seed is None else seed
+    _refuse_escaped_start(ensemble, seed, run.replicas)
     about = {"replicas": run.replicas, "steps": run.steps}
     with RunDirectory(
         out, kind="escape", digest=settings.digest, seed=seed, about=about
@@ -280,6 +284,23 @@ def escape(
     return summary
 
 
+def _refuse_escaped_start(ensemble: Ensemble, seed: int, replicas: int) -> None:
+    """Refuse a start that is an escape already; of random ones, only the few who are get lost."""
+    if ensemble.start.kind not in ("balanced", "checkpoint", "zeros"):
+        return
+    shard = Shard(ensemble, seed, range(min(replicas, PROBED)))
+    for number, (event, (value, threshold)) in enumerate(
+        zip(ensemble.events, shard.starts_beyond(), strict=True)
+    ):
+        if value is not None:
+            what = f"strength {event.mode}" if event.observable == "strength" else "test error"
+            raise InputError(
+                f"event[{number}]: the start has {what} = {value:.6g} already, which is "
+                f"{event.direction} the threshold {threshold:.6g}: nobody would be at risk; move "
+                "the threshold or the start."
+            )
+
+
 def _save_weights(path: Path, ensemble: Ensemble, parts: Iterator[Outcome]) -> None:
     """Everyone's last weights, as `[start] kind = "checkpoint"` reads them."""
     weights = np.concatenate([outcome.weights for outcome in parts]).T
@@ -301,6 +322,7 @@ class _Tally:
         self._counts: Counter[str] = Counter()
         self._steps: list[NDArray[np.int64]] = []
         self._times: list[EscapeTimes] = []
+        self._out_at_start = 0
         self.diverged = b""
 
     def watch(self, parts: Iterator[Outcome]) -> Iterator[Outcome]:
@@ -308,6 +330,8 @@ class _Tally:
         for outcome in parts:
             times = outcome.passages[0]
             self._counts.update(times.status_counts)
+            unwatched = (times.status == "censored") & (times.steps == 0)
+            self._out_at_start += int(unwatched.sum())
             self._steps.append(times.estimable.steps)
             if self._settings.run.datasets > 1:
                 self._times.append(times)
@@ -322,6 +346,7 @@ class _Tally:
         time = settings.update.time
         exposure = math.fsum(t for steps in self._steps for t in time(steps).tolist())
         note = self._obstacle(counts, exposure)
+        out = self._out_at_start
         if note:
             limits, method = (None, None, None), "none"
         else:
@@ -330,6 +355,12 @@ class _Tally:
                 note = (
                     f"conditional on the stop after {events} escapes: replicas that share a data "
                     "set are not independent, so the interval is not exact"
+                )
+            if out:
+                note += "; " if note else ""
+                note += (
+                    f"{out} of {run.replicas} replicas start beyond a threshold: they were never "
+                    "at risk, count as censored after no time, and do not enter the rate"
                 )
         return EscapeSummary(
             rate=limits[0],
@@ -351,7 +382,10 @@ class _Tally:
         if counts["diverged"] == replicas:
             return f"all {replicas} replicas diverged: use a smaller learning rate"
         if exposure <= 0:
-            return "nobody was at risk for any time"
+            return (
+                "every replica starts beyond a threshold or diverged, so none was at risk: move "
+                "the threshold or the start"
+            )
         if self._settings.run.datasets > 1 and counts["escaped"]:
             left = {int(n) for times in self._times for n in np.unique(times.estimable.dataset)}
             if len(left) < 2:

@@ -69,7 +69,7 @@ def diverged(outcome: Outcome) -> bytes:
 
 
 def trajectories(parts: Iterator[Outcome], update: Update) -> Iterator[bytes]:
-    """One row per replica and record: strengths and errors along the way."""
+    """One row per replica and record while it was watched: strengths and errors along the way."""
     header = True
     for outcome in parts:
         replicas, records, modes = outcome.recorded_strengths.shape
@@ -89,7 +89,14 @@ def trajectories(parts: Iterator[Outcome], update: Update) -> Iterator[bytes]:
             outcome.recorded_train_error.ravel(),
             outcome.recorded_test_error.ravel(),
         ]
-        yield _rows(columns).encode()
+        # Who escaped is watched on; with whoever diverged or was cut off, watching ended then.
+        left = np.isin(times.status, ("escaped", "escaped_elsewhere"))
+        watched = left[:, None] | (outcome.recorded_steps <= times.steps[:, None])
+        watched &= (times.status != "diverged")[:, None] | (
+            outcome.recorded_steps < times.steps[:, None]
+        )
+        watched &= np.isfinite(outcome.recorded_train_error)
+        yield _rows([column[watched.ravel()] for column in columns]).encode()
 
 
 def _rows(columns: list[NDArray]) -> str:
