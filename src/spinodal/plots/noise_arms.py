@@ -39,8 +39,9 @@ def draw_escapes(
 ) -> Axes:
     """Escaped fraction of every arm, logarithmic in updates, from `shortest` to `longest`.
 
-    Arms without escapes lie on zero; they are drawn one below the other. `predicted` marks the mean
-    passage time of the isotropic noise where theory gives one on this axis.
+    Arms without escapes lie on zero; they are drawn one below the other in a strip that says so.
+    `predicted` marks the mean passage time of the isotropic noise where theory gives one on this
+    axis.
     """
     resting = 0
     for number, curve in enumerate(curves):
@@ -57,10 +58,23 @@ def draw_escapes(
         label = f"{curve.label}: {curve.note}"
         ax.step(at, escaped, where="post", color=colour, linestyle=style, label=label)
     if predicted is not None and shortest < predicted < longest:
-        ax.axvline(predicted, color=THEORY, linewidth=1.0, linestyle=(0, (2, 2)))
+        label = "isotropic: predicted mean, reduced free energy"
+        ax.axvline(predicted, color=THEORY, linewidth=1.0, linestyle=(0, (2, 2)), label=label)
     ax.set(xscale="log", xlim=(shortest, longest), ylim=(-0.035 * len(curves) - 0.03, 1.03))
     # Below zero there are only the lines of arms at rest, no fractions.
     ax.set(xlabel="updates", title=title, yticks=np.linspace(0, 1, 6))
     ax.axhspan(ax.get_ylim()[0], 0, color="0.5", alpha=0.08, linewidth=0)
+    if resting:
+        white = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.9}
+        middle = -0.035 * (resting + 1) / 2
+        ax.text(
+            0.03, middle, "no escape", transform=ax.get_yaxis_transform(), va="center", fontsize=8,
+            bbox=white,
+        )  # fmt: skip
+    if resting == len(curves):
+        ax.text(
+            0.5, 0.5, "no noise frees\nanything here", transform=ax.transAxes, ha="center",
+            va="center", color="0.35", fontsize=9,
+        )  # fmt: skip
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), fontsize=8)
     return ax

@@ -261,8 +261,8 @@ def _figure(record: Record) -> Figure:
         name="noise-arms_escapes",
         caption=(
             "Fraction escaped from the rank-1 trap (Kaplan-Meier, 95 % band). Arms without any "
-            "escape lie on zero and are drawn one below the other. Dotted: predicted mean time of "
-            "the isotropic noise."
+            "escape lie on zero and are drawn one below the other in the grey strip. Dotted: mean "
+            "time that the reduced free energy predicts for the isotropic noise."
         ),
         alt="; ".join(
             f"{one.name}: "
