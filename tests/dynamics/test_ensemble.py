@@ -3,6 +3,7 @@
 import io
 import pickle
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import fields
 from itertools import pairwise
 from typing import Any
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 from helpers import assert_covers
 
-from spinodal.dynamics import crew
+from spinodal.dynamics import crew, executors
 from spinodal.dynamics import ensemble as ensembles
 from spinodal.dynamics import shard as shards
 from spinodal.dynamics.checkpoints import Start
@@ -510,3 +511,49 @@ def test_shards_are_small_where_networks_are_large_and_never_too_many():
         run(large, seed=1, replicas=10**12)
     assert ensembles._size(large, 1000, 1) * 4_000_000 * 8 < 2**29
     assert ensembles._size(SMALL, 1000, 2) == 256
+
+
+class Asked:
+    """A job of a scheduler that cannot be asked, or of one that can."""
+
+    def __init__(self, broken: bool) -> None:
+        self.broken = broken
+
+    def done(self) -> bool:
+        if self.broken:
+            raise OSError("sacct is gone")
+        return True
+
+    def result(self) -> int:
+        return 7
+
+    def cancel(self) -> None:
+        pass
+
+
+def test_a_scheduler_that_cannot_be_asked_leaves_nobody_waiting():
+    class Inner:
+        def submit(self, broken: bool) -> Asked:
+            return Asked(broken)
+
+    with executors.Submitit(Inner(), poll=0.01) as scheduler:
+        lost, fine = scheduler.submit(True), scheduler.submit(False)  # pyright: ignore[reportArgumentType]
+        assert fine.result(timeout=10) == 7
+        with pytest.raises(OSError, match="sacct"):
+            lost.result(timeout=10)
+
+
+def test_a_broken_pool_is_a_sentence_and_is_not_used_again(monkeypatch):
+    class Broken(Elsewhere):
+        def submit(self, fn, /, *args, **kwargs):
+            future: Future = Future()
+            future.set_exception(BrokenProcessPool("killed"))
+            return future
+
+    monkeypatch.setattr(executors, "default", lambda workers: Broken(0))
+    with pytest.raises(InputError, match="fewer threads"):
+        run(SMALL, seed=5, replicas=4, shard_size=2, workers=2)
+    pool = executors.processes(2)
+    assert executors.processes(2) is pool
+    pool._broken = "killed"  # pyright: ignore[reportAttributeAccessIssue]
+    assert executors.processes(2) is not pool

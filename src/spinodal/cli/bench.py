@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
+from spinodal.cli.interruption import say_when_interrupted
 from spinodal.cli.printing import Printer
 from spinodal.report.progress import progress
 from spinodal.speed.benchmark import BenchSettings, benchmark
@@ -17,6 +18,7 @@ from spinodal.speed.benchmark import BenchSettings, benchmark
 def bench(*, quick: bool, threads: Any, as_json: bool) -> None:
     """Measure, and print what was found."""
     settings = BenchSettings(quick=quick, threads=threads)
+    say_when_interrupted("a benchmark stores nothing: the same command begins anew.")
     with progress() as watch:
         watch.begin("bench", 1, 1)
         found = benchmark(settings, say=lambda text: watch(None, text))

@@ -14,6 +14,16 @@ PATIENCE = 1.0
 """Seconds between the signal and the end by force, should a thread not give way."""
 
 
+USUALLY = "what is finished is stored, and the same command again continues."
+
+_KEPT = [USUALLY]
+
+
+def say_when_interrupted(kept: str) -> None:
+    """What the command in progress leaves behind when it is interrupted, half a sentence."""
+    _KEPT[:] = [kept]
+
+
 class Interrupted(BaseException):
     """A signal asked us to stop; the exit status is 128 + its number."""
 
@@ -24,7 +34,7 @@ class Interrupted(BaseException):
 
     def leave(self) -> int:
         """Say how to go on, and end the process at once: files are whole at every moment."""
-        sentence = "what is finished is stored, and the same command again continues."
+        sentence = _KEPT[0]
         cursor = "\x1b[?25h\r\n" if os.isatty(2) else ""  # progress bars hide it
         with suppress(OSError):
             # Straight to the file: whatever is drawing on standard error may be half way.
@@ -42,6 +52,8 @@ def interruptible() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
+
+    say_when_interrupted(USUALLY)
 
     def stop(number: int, _: FrameType | None) -> None:
         interrupt = Interrupted(number)

@@ -6,7 +6,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, ThreadPoolExecutor, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    BrokenExecutor,
+    Executor,
+    Future,
+    ThreadPoolExecutor,
+    wait,
+)
 from contextlib import suppress
 from typing import Any
 
@@ -177,12 +184,23 @@ class Crew:
             return future.result()
         except (InputError, DamagedFileError):
             raise
+        except BrokenExecutor as problem:
+            if self._own:
+                raise InputError(
+                    "A worker process ended before its time, perhaps for want of memory; what is "
+                    "finished is kept: repeat the command with fewer threads or a smaller "
+                    "shard_size."
+                ) from problem
+            return self._again(future)
         except Exception:
-            part = self._work[future][0].part
-            self._failures[part] += 1
-            if self._own or self._failures[part] >= TRIES:
-                raise
-            return None
+            return self._again(future)
+
+    def _again(self, future: Future[Leg]) -> None:
+        """Note a failure; raises what it was once it has happened too often."""
+        part = self._work[future][0].part
+        self._failures[part] += 1
+        if self._own or self._failures[part] >= TRIES:
+            raise
 
     def _receive(self, part: range, leg: Leg, *, pause: bool) -> None:
         self._note(part, leg.step, leg.dates)

@@ -13,7 +13,6 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
-from functools import cache
 from multiprocessing import get_context
 from typing import Any
 
@@ -48,15 +47,20 @@ def threads(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="spinodal")
 
 
-@cache
 def processes(workers: int) -> ProcessPoolExecutor:
-    """One pool per size for the whole session: starting a process costs a second.
+    """One pool per size for the whole session, unless it broke: starting a process costs a second.
 
     Spawned, not forked: a fork copies locks of other threads in whatever state they are.
     """
-    pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
-    atexit.register(pool.shutdown, wait=False, cancel_futures=True)
+    pool = _POOLS.get(workers)
+    if pool is None or getattr(pool, "_broken", False):
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        atexit.register(pool.shutdown, wait=False, cancel_futures=True)
+        _POOLS[workers] = pool
     return pool
+
+
+_POOLS: dict[int, ProcessPoolExecutor] = {}
 
 
 class Submitit(Executor):
@@ -107,27 +111,37 @@ class Submitit(Executor):
                 if not self._jobs:
                     return
                 jobs = dict(self._jobs)
-            ended = [(future, job) for future, job in jobs.items() if self._over(future, job)]
-            for future, job in ended:
+            ended = []
+            for future, job in jobs.items():
+                over, problem = self._over(future, job)
+                if over:
+                    ended.append((future, job, problem))
+            for future, job, problem in ended:
                 with self._changed:
                     self._jobs.pop(future, None)
-                _settle(future, job)
+                _settle(future, job, problem)
             if not ended:
                 threading.Event().wait(self._poll)
 
     @staticmethod
-    def _over(future: Future[Any], job: Any) -> bool:
-        if future.cancelled():
-            job.cancel()
-            return True
-        return bool(job.done())
+    def _over(future: Future[Any], job: Any) -> tuple[bool, Exception | None]:
+        """Has it ended, and did asking fail? A scheduler that cannot be asked is an answer, too."""
+        try:
+            if future.cancelled():
+                job.cancel()
+                return True, None
+            return bool(job.done()), None
+        except Exception as problem:
+            return True, problem
 
 
-def _settle(future: Future[Any], job: Any) -> None:
+def _settle(future: Future[Any], job: Any, problem: Exception | None) -> None:
     """Hand the result of a job, or what went wrong, to its future."""
     if not future.set_running_or_notify_cancel():
         return
     try:
+        if problem is not None:
+            raise problem
         future.set_result(job.result())
-    except Exception as problem:
-        future.set_exception(problem)
+    except Exception as wrong:
+        future.set_exception(wrong)
