@@ -1,6 +1,7 @@
 """Escapes from a settings file: refused settings, equal bytes, exact counts, plain tables."""
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -88,7 +89,13 @@ def rows(out, name: str = "escapes.csv") -> list[dict[str, str]]:
         (changed("0.8]", "'x']"), "task.signals[1] must be a number, got 'x'"),
         (changed("[0.9, 0.8]", "0.9"), "task.signals must be a list, got 0.9"),
         (changed("width = 4", "width = 4\nwidth = 5"), "at key network.width"),
-        (changed("width = 4", "width = 1000000000000"), "at most 1000 layers of"),
+        (changed("width = 4", "width = 1000000000000"), "at most 8192 are simulated"),
+        (changed("rate = 0.08", "rate = 1e-320"), "use another learning_rate"),
+        (changed("rate = 0.08", "rate = 1e300"), "use another learning_rate"),
+        (
+            changed("replicas = 20", "replicas = 9000000\ncheckpoints = true"),
+            "checkpoints of 9,000,000 replicas would have",
+        ),
         (changed("[network]", "[network]\ndepth = 1000000000"), "in [network]: at most"),
         (changed("samples = 64", "samples = 64\ninputs = 99999"), "inputs must be at most 4096"),
         (changed("0.2\n[run]", "'midpont'\n[run]"), "event[0].threshold must be a number or"),
@@ -432,7 +439,7 @@ def test_divergence_is_counted_told_and_kept_out_of_the_escapes(tmp_path):
 
 
 def test_where_all_diverged_there_is_no_rate_and_the_reason_is_said(tmp_path):
-    text = changed("learning_rate = 0.08", "learning_rate = 1e300")
+    text = changed("learning_rate = 0.08", "learning_rate = 1e100")
     summary = escape(read(text), out=tmp_path)
     assert summary.status_counts["diverged"] == 20
     assert (summary.rate, summary.low, summary.high, summary.exposure) == (None, None, None, 0.0)
@@ -449,6 +456,9 @@ def test_trajectories_and_checkpoints_come_out_and_go_in_again(tmp_path):
     assert [int(row["steps"]) for row in table[:7]] == [0, 100, 200, 300, 400, 500, 600]
     assert float(table[0]["strength_1"]) == pytest.approx(0.5)
     held = (tmp_path / "a/checkpoint.npz").resolve()
+    about = json.loads((tmp_path / "a/records/checkpoint.json").read_text())
+    assert about["sha256"] == hashlib.sha256(held.read_bytes()).hexdigest()
+    assert "checkpoint.json" in (tmp_path / "a/manifest.json").read_text()
     again = changed('kind = "balanced"\nstrengths = [0.5]', f'kind = "checkpoint"\npath = "{held}"')
     again = changed("datasets = 2", "datasets = 1\nrecord_every = 100", again)
     escape(read(again), out=tmp_path / "b")

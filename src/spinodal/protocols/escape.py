@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -20,7 +21,7 @@ from pydantic import Field, field_validator, model_validator
 from spinodal.dynamics import ensemble as ensembles
 from spinodal.dynamics.checkpoints import Start
 from spinodal.dynamics.events import Event
-from spinodal.dynamics.files import save_checkpoint
+from spinodal.dynamics.files import LARGEST_FILE, save_checkpoint
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.outcome import Outcome
 from spinodal.dynamics.shard import Ensemble, Shard, check_modes
@@ -32,6 +33,7 @@ from spinodal.protocols import escape_table, settings_file
 from spinodal.records import STATUSES, EscapeTimes, Settings
 from spinodal.statistics.survival import DivergedWarning, rate_from_counts
 from spinodal.storage import RunDirectory
+from spinodal.storage.files import explained
 
 LARGEST_COUNT = 10**12
 """Updates or replicas; more would not end."""
@@ -51,8 +53,11 @@ LARGEST = {
 PROBED = 16
 """Replicas whose start is looked at before the run."""
 
-DEEPEST, WIDEST, MOST_WEIGHTS = 1000, 100_000, 10**8
-"""The largest networks: one replica of them still fits into memory."""
+DEEPEST = 1000
+"""Layers of the deepest network."""
+
+SHORTEST = 1e-150
+"""The shortest time of one update, and one over the longest time of a run: rates are numbers."""
 
 
 class RunSettings(Settings):
@@ -141,12 +146,10 @@ class EscapeSettings(Settings):
 
     @field_validator("network", mode="after")
     @classmethod
-    def _not_too_large(cls, network: Network) -> Network:
-        widest = max(network.widths or (network.width,))
-        if network.depth > DEEPEST or widest > WIDEST:
+    def _not_too_deep(cls, network: Network) -> Network:
+        if network.depth > DEEPEST:
             raise InputError(
-                f"at most {DEEPEST} layers of at most {WIDEST} units are simulated, got depth "
-                f"{network.depth} and width {widest}"
+                f"at most {DEEPEST} layers are simulated, got depth {network.depth}: use fewer"
             )
         return network
 
@@ -159,13 +162,27 @@ class EscapeSettings(Settings):
                 f"start.rank must be at most {modes}, the number of strengths, got "
                 f"{self.start.rank}"
             )
-        weights = self.network.parameters(*self.task.shape)
-        if weights > MOST_WEIGHTS:
+        first, last = (float(t) for t in self.update.time(np.array([1, self.run.steps])))
+        if not (SHORTEST < first and last * self.run.replicas < 1 / SHORTEST):
             raise InputError(
-                f"one such network has {weights:,} weights, more than the {MOST_WEIGHTS:,} that "
-                "are simulated: use fewer or narrower layers"
+                f"time is learning_rate times updates, and from {first:g} to {last:g} of it are "
+                f"outside {SHORTEST:g} ... {1 / SHORTEST:g}: use another learning_rate"
             )
+        self._check_checkpoint()
         return self
+
+    def _check_checkpoint(self) -> None:
+        """Refuse weights of all replicas that would be too many to be read again."""
+        blocks = self.network.blocks(*self.task.shape)
+        each = sum(rows * columns for rows, columns in blocks)
+        size = each * self.run.replicas * (8 if self.network.precision == "float64" else 4)
+        size += 4096 * len(blocks)  # headers
+        if self.run.checkpoints and size > LARGEST_FILE:
+            raise InputError(
+                f"checkpoints of {self.run.replicas:,} replicas would have {size:,} bytes, and "
+                f"files of at most {LARGEST_FILE:,} are read again: use fewer replicas, several "
+                "runs with other seeds, or checkpoints = false"
+            )
 
     @property
     def ensemble(self) -> Ensemble:
@@ -277,7 +294,7 @@ def escape(
             rows = escape_table.trajectories(parts(), settings.update)
             directory.write_output("trajectories.csv", rows)
         if run.checkpoints:
-            _save_weights(directory.path / "checkpoint.npz", ensemble, parts())
+            _save_weights(directory, ensemble, run.replicas, parts())
         summary = tally.summary()
         text = json.dumps(summary.as_dict(), indent=1, allow_nan=False) + "\n"
         directory.write_output("summary.json", text.encode())
@@ -301,17 +318,30 @@ def _refuse_escaped_start(ensemble: Ensemble, seed: int, replicas: int) -> None:
             )
 
 
-def _save_weights(path: Path, ensemble: Ensemble, parts: Iterator[Outcome]) -> None:
-    """Everyone's last weights, as `[start] kind = "checkpoint"` reads them."""
-    weights = np.concatenate([outcome.weights for outcome in parts]).T
+def _save_weights(
+    directory: RunDirectory, ensemble: Ensemble, replicas: int, parts: Iterator[Outcome]
+) -> None:
+    """Everyone's last weights, as `[start] kind = "checkpoint"` reads them.
+
+    The record `checkpoint.json` holds their checksum. Every shard goes to its place at once: there
+    is one copy of all weights, and one packed.
+    """
     network = ensemble.network
     blocks = network.blocks(*ensemble.task.shape)
-    ends = np.cumsum([rows * columns for rows, columns in blocks])
-    layers = [
-        part.reshape(*block, -1)
-        for part, block in zip(np.split(weights, ends[:-1]), blocks, strict=True)
-    ]
+    layers = [np.empty((*block, replicas), dtype=network.precision) for block in blocks]
+    ends = np.cumsum([rows * columns for rows, columns in blocks])[:-1]
+    at = 0
+    for outcome in parts:
+        lanes = slice(at, at + outcome.replicas)
+        for layer, part in zip(layers, np.split(outcome.weights.T, ends), strict=True):
+            layer[..., lanes] = part.reshape(*layer.shape[:2], -1)
+        at = lanes.stop
+    path = directory.path / "checkpoint.npz"
     save_checkpoint(path, layers, biases=network.biases)
+    with explained(path, doing="read"), path.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    about = json.dumps({"file": path.name, "bytes": path.stat().st_size, "sha256": found})
+    directory.write_record("checkpoint.json", f"{about}\n".encode())
 
 
 class _Tally:

@@ -74,8 +74,15 @@ def explained(path: Path, *, needed: int = 0, doing: str = "written") -> Iterato
         need = f" ({needed:,} bytes are needed)" if needed else ""
         raise InputError(
             f"{path} cannot be {verb}: {(problem.strerror or str(problem)).lower()}{need}; "
-            f"{_advice(problem.errno)}."
+            f"{_advice(problem.errno) if verb == 'written' else _advice_to_reader(problem.errno)}."
         ) from problem
+
+
+def _advice_to_reader(number: int | None) -> str:
+    """What to do about a file that cannot be read."""
+    if number in (errno.EACCES, errno.EPERM):
+        return "ask for the permission to read it"
+    return "check its name, and that it is a file"
 
 
 def _advice(number: int | None) -> str:
