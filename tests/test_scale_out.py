@@ -209,6 +209,31 @@ def test_the_programs_of_the_guide_run_and_agree(tmp_path: Path):
     assert stored(tmp_path / "on-a-laptop") == stored(tmp_path / "on-dask")
 
 
+def test_the_laptop_example_runs_without_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    files_of_the_guide(tmp_path)
+    few = tmp_path / "my_ensemble.py"
+    text = few.read_text("utf-8").replace("REPLICAS, SHARD = 400, 50", "REPLICAS, SHARD = 8, 4")
+    few.write_text(text.replace("steps=10_000", "steps=200"), encoding="utf-8")
+    monkeypatch.setenv("SPINODAL_ENGINE", "off")
+    ended = start(tmp_path, "python", "laptop.py").wait(PATIENCE)
+    said = (tmp_path / "log").read_text()
+    assert ended == 0, said
+    assert "of 8" in said
+
+
+def test_the_example_of_the_guide_waits_before_it_escapes(tmp_path: Path):
+    files_of_the_guide(tmp_path)
+    found: dict[str, Any] = {}
+    exec((tmp_path / "my_ensemble.py").read_text("utf-8"), found)
+    ensemble = found["ENSEMBLE"]
+    times = run(ensemble, seed=1, replicas=100).passages[0]
+    assert times.steps[times.escaped].min() > 2 * ensemble.check_every
+    assert 50 < times.events < 100
+    assert run(ensemble.noise_off, seed=1, replicas=4).passages[0].events == 0
+
+
 def test_the_measured_part_of_the_guide_is_what_the_stored_results_say():
     spec = importlib.util.spec_from_file_location("thousand_nodes", NODES)
     assert spec is not None

@@ -6,10 +6,10 @@ BEFORE = """\
 # The settings file
 
 What `spinodal escape FILE.toml` reads. Every key there is, in the order of the file; a key that \
-is not listed is refused, and so are values outside what is allowed. `none` as a default means that \
-the key may be left out and is then not in force. Relative paths start where the program runs. \
-`spinodal escape --example` prints a commented file, and three more are [below](#complete-files). \
-The words are those of [notation.md](notation.md).
+is not listed is refused, and so are values outside what is allowed. `none` as a default means \
+that the key may be left out and is then not in force. Relative paths start where the program \
+runs. `spinodal escape --example` prints a commented file, and three more are \
+[below](#complete-files). The words are those of [notation.md](notation.md).
 
 Written by `python tools/settings_reference.py` from the models that read the file.
 
