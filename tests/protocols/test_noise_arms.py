@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from spinodal.dynamics.tasks import draw
 from spinodal.protocols import noise_arms
-from spinodal.protocols.noise_arms_reading import noise_of_arms, verdict, waiting
+from spinodal.protocols.noise_arms_near import waiting
+from spinodal.protocols.noise_arms_reading import noise_of_arms, verdict
 from spinodal.protocols.noise_arms_records import (
     ARMS,
     ArmNoise,
@@ -20,7 +21,8 @@ from spinodal.protocols.noise_arms_records import (
 )
 from spinodal.records import EscapeTimes
 from spinodal.report.section import Table
-from spinodal.report.sections.noise_arms import SILENT, section
+from spinodal.report.sections.noise_arms import section
+from spinodal.report.sections.noise_arms_words import SILENT
 
 HOT = NoiseSetting(
     name="hot",
@@ -32,11 +34,12 @@ HOT = NoiseSetting(
     isotropic_replicas=24,
     cool_isotropic=200,
     cool_frozen=20,
+    near_replicas=16,
 )
 COLD = NoiseSetting(
     name="cold", weight_decay=0.32, learning_rate=0.08, batch_size=64, steps=200, replicas=8
 )
-SMALL = NoiseArmsSettings(datasets=4, twin_steps=1500, settings=(HOT, COLD))
+SMALL = NoiseArmsSettings(datasets=4, steps_without_noise=1500, settings=(HOT, COLD))
 
 
 @pytest.fixture(scope="module")
@@ -201,3 +204,28 @@ def test_arms_at_rest_are_drawn_below_zero_and_the_others_rise(record: Record):
 def test_settings_above_the_spinodal_are_refused():
     with pytest.raises(ValidationError, match="spinodal"):
         NoiseArmsSettings(settings=(COLD.model_copy(update={"weight_decay": 0.36}),))
+
+
+def test_starts_beside_the_trap_have_noise_in_the_second_feature_and_twins_without(record: Record):
+    hot, cold = record.settings
+    assert cold.near == ()
+    assert tuple(near.fraction for near in hot.near) == SMALL.near_saddle
+    temperatures = [near.temperature for near in hot.near]
+    assert temperatures == sorted(temperatures)
+    assert temperatures[0] > 0
+    for near in hot.near:
+        assert near.escapes + near.fell + near.back <= near.trials <= 16
+        assert (near.quiet_escapes, near.quiet_runs) == (0, 4)
+
+
+def test_frozen_noise_is_said_to_drift_only_if_nothing_escapes_after_it_stopped():
+    def said(cold: tuple[int, int] | None) -> str:
+        return verdict(
+            "frozen at rank 2", _noise(1e-2), _theory("barrier"),
+            escapes=9, second_end=0.5, quiet=True, cold=cold, memoryless=False,
+        )  # fmt: skip
+
+    assert said((0, 5)) == "noise_drift"
+    assert said((1, 5)) == "cannot_tell"
+    assert said((0, 0)) == "cannot_tell"
+    assert said(None) == "cannot_tell"

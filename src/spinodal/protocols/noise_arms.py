@@ -18,7 +18,9 @@ the thermal spinodal (drift), one at a barrier of several T.
 
 The start has exact zeros in all dead weights. The training sets have the second moments of the
 population, so that the landscape is the same for all of them and for fresh samples. Every arm on
-the training sets has the same twin without noise: the full gradient from there.
+the training sets has the same twin without noise: the full gradient from there. Because of those
+zeros minibatch noise can free nothing, by construction; starts beside the trap, with a small second
+strength, show what it does to dead weights that are only nearly dead.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from spinodal.dynamics.checkpoints import Start
 from spinodal.dynamics.ensemble import Ensemble, Event
 from spinodal.dynamics.tasks import Data, draw
 from spinodal.dynamics.updates import Stage, Update
+from spinodal.protocols.noise_arms_near import plan_near
 from spinodal.protocols.noise_arms_reading import read
 from spinodal.protocols.noise_arms_records import (
     ARMS,
@@ -70,6 +73,7 @@ def preset(effort: str) -> NoiseArmsSettings:
                 isotropic_replicas=400 if paper else 128,
                 cool_isotropic=1000,
                 cool_frozen=20,
+                near_replicas=400 if paper else 128,
             ),
             NoiseSetting(
                 name="single samples, smaller steps",
@@ -81,6 +85,7 @@ def preset(effort: str) -> NoiseArmsSettings:
                 isotropic_replicas=400 if paper else 256,
                 cool_isotropic=12_000,
                 cool_frozen=20,
+                near_replicas=400 if paper else 128,
             ),
         ),
     )
@@ -118,7 +123,7 @@ def plan(
                     replicas=replicas,
                     data=None if name == "fresh" else data,
                 )
-    quiet = arm(settings, one, "isotropic").noise_off.twin(steps=settings.twin_steps)
+    quiet = arm(settings, one, "isotropic").noise_off.twin(steps=settings.steps_without_noise)
     jobs[f"{one.name}, noise off"] = ensemble_job(
         quiet, seed=seed, replicas=settings.datasets, data=data
     )
@@ -135,7 +140,7 @@ def plan(
             seed=seed,
             replicas=1,
         )
-    return jobs
+    return jobs | plan_near(settings, one, seed, data, arm(settings, one, "minibatch"))
 
 
 def arm(settings: NoiseArmsSettings, one: NoiseSetting, name: ArmName) -> Ensemble:
@@ -185,8 +190,8 @@ def cooled(settings: NoiseArmsSettings, noisy: Ensemble, after: int | None) -> E
         update=Update.model_validate(
             noisy.update.model_dump() | {"schedule": (_silence(noisy.update, after),)}
         ),
-        steps=after + settings.twin_steps,
-        record_at=(after, after + settings.twin_steps),
+        steps=after + settings.steps_without_noise,
+        record_at=(after, after + settings.steps_without_noise),
     )
 
 

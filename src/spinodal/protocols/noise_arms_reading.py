@@ -14,6 +14,7 @@ from spinodal.dynamics.ensemble import Outcome
 from spinodal.dynamics.tasks import Data, draw
 from spinodal.protocols.activation import SEVERAL
 from spinodal.protocols.langevin_arrhenius import WHOLE_LEVEL, dead_time, later, regime
+from spinodal.protocols.noise_arms_near import read_near, starts, waiting
 from spinodal.protocols.noise_arms_records import (
     ARMS,
     ArmName,
@@ -26,7 +27,6 @@ from spinodal.protocols.noise_arms_records import (
     SettingTheory,
     Verdict,
 )
-from spinodal.records import EscapeTimes
 from spinodal.seeding import generator
 from spinodal.statistics.proportion import escape_probability
 from spinodal.statistics.survival import DivergedWarning, kaplan_meier, rate_interval
@@ -100,7 +100,20 @@ def _setting(
             _arm(settings, one, name, noises[name], theory, sides, holds, seed, results)
             for name in ARMS
         ),
+        near=read_near(settings, one, _along_second(settings, one), holds, results),
     )
+
+
+def _along_second(settings: NoiseArmsSettings, one: NoiseSetting) -> dict[float, float]:
+    """Minibatch noise along the second feature at every start beside the trap: lr n.Cn / (2 B)."""
+    population = draw(settings.population, seed=0, dataset=0)
+    first, factor = settings.learned(one)[0], one.learning_rate / (2 * one.batch_size)
+    found = {}
+    for fraction, second in starts(settings, one).items():
+        radial = gradient_noise.radial_direction(_layers(settings, population, (first, second)), 2)
+        noise = _covariance(settings, population, (first, second))
+        found[fraction] = factor * gradient_noise.along(noise, radial)
+    return found
 
 
 def noise_of_arms(
@@ -233,10 +246,11 @@ def _arm(
     # Fresh samples come from the population, which has both features.
     able = np.isin(noisy.passages[0].dataset, [0] if name == "fresh" else holds)
     times = waiting(noisy).select(able)
-    # Beside a first strength of 1e6 the rounding of the second one is no longer small.
+    # A replica that diverged tells of its integrator, not of the trap; and beside a first strength
+    # of 1e6 the rounding of the second one is no longer small.
     sane = able & (noisy.passages[0].status != "diverged")
     end = float(noisy.strengths[sane, 1].max(initial=0.0))
-    events, eligible = times.events, times.status.size
+    events, eligible = times.events, int(sane.sum())
     low, high = rate_interval(events, times.exposure)
     dead = dead_time(**settings.mode(one))
     tests = [
@@ -250,7 +264,7 @@ def _arm(
     whole = tests[1].p_value
     off = quiet.passages[0].select(np.isin(quiet.passages[0].dataset, holds))
     after = {"isotropic": one.cool_isotropic, "frozen at rank 2": one.cool_frozen}.get(name)
-    cold = _cooled(settings, one, theory, results.get(f"{one.name}, {name}, cooled"), holds)
+    cold = _cooled(settings, one, name, theory, results.get(f"{one.name}, {name}, cooled"), holds)
     with warnings.catch_warnings():
         # How many diverged stands in the record; without a rate there is no censoring to bias.
         warnings.simplefilter("ignore", DivergedWarning)
@@ -308,37 +322,30 @@ def _arm(
     )
 
 
-def waiting(outcome: Outcome) -> EscapeTimes:
-    """Times to the second feature; losing the first one before ends the waiting elsewhere."""
-    up, *others = outcome.passages
-    if not others:
-        return up
-    down = others[0]
-    fell = down.escaped & ~(up.escaped & (up.steps <= down.steps))
-    return EscapeTimes(
-        replica=up.replica,
-        dataset=up.dataset,
-        steps=np.where(fell, down.steps, up.steps),
-        time=np.where(fell, down.time, up.time),
-        status=np.where(fell, "escaped_elsewhere", up.status),
-    )
-
-
 def _cooled(
     settings: NoiseArmsSettings,
     one: NoiseSetting,
+    name: ArmName,
     theory: SettingTheory,
     outcome: Outcome | None,
     holds: list[int],
 ) -> tuple[int, int] | None:
-    """(escapes after the noise stopped, replicas that were behind the barrier then)."""
+    """(escapes after the noise stopped, replicas that were behind the barrier then).
+
+    The barrier is the top of the free energy, which is that of isotropic noise, or else the saddle.
+    Replicas that diverged are on no side of it.
+    """
     if outcome is None:
         return None
-    points = free_energy_points(**settings.rotating(one), temperature=theory.temperature)
-    top = float(points.barrier)
+    top = np.inf
+    if name == "isotropic":
+        points = free_energy_points(**settings.rotating(one), temperature=theory.temperature)
+        top = float(points.barrier)
     if not np.isfinite(top):
         top = float(modes.saddle(**settings.mode(one)))
-    second = outcome.recorded_strengths[np.isin(outcome.passages[0].dataset, holds), :, 1]
+    passage = outcome.passages[0]
+    counted = np.isin(passage.dataset, holds) & (passage.status != "diverged")
+    second = outcome.recorded_strengths[counted, :, 1]
     trapped = second[:, 0] < top
     return int((trapped & (second[:, 1] > settings.threshold(one))).sum()), int(trapped.sum())
 
@@ -359,18 +366,20 @@ def verdict(
     `absorbed`: nothing escaped, no noise in any weight that could raise the rank, and the second
     strength ends as rounding. `noise_activated`: isotropic noise over a free-energy barrier of
     several T well below the thermal spinodal, memoryless, and nothing escapes without noise or
-    after it stopped. `noise_drift`: noise carries replicas out, but over no barrier of several T.
+    after it stopped. `noise_drift`: noise carries replicas out, but over no barrier of several T;
+    of frozen noise, too, it is said only if nothing escapes after it stopped.
     """
     if escapes == 0:
         zero = noise.raising_datasets == 0 and second_end < ABSORBED
         return "absorbed" if zero else "cannot_tell"
     if not quiet:
         return "noise_free_drift"
+    silent = cold is not None and cold[0] == 0 and cold[1] > 0
     if name == "isotropic":
-        silent = cold is not None and cold[0] == 0 and cold[1] > 0
         if theory.regime == "drift":
             return "noise_drift"
         held = theory.regime == "barrier" and silent and memoryless
         return "noise_activated" if held else "cannot_tell"
     steep = theory.energy_barrier / noise.raising_temperature if noise.raising_temperature else None
-    return "noise_drift" if steep is not None and steep < SEVERAL else "cannot_tell"
+    low = steep is not None and steep < SEVERAL
+    return "noise_drift" if low and silent else "cannot_tell"

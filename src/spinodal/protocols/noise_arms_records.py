@@ -37,7 +37,8 @@ class NoiseSetting(Settings):
 
     `steps` is how long each replica is watched; `isotropic_replicas` may exceed `replicas`, for
     the test of memorylessness. In the cooled control the noise of an arm that escapes is switched
-    off after `cool_isotropic` or `cool_frozen` updates (None: no such control).
+    off after `cool_isotropic` or `cool_frozen` updates (None: no such control). `near_replicas`
+    start beside the trap under the minibatch noise (None: no such starts).
     """
 
     name: str
@@ -50,6 +51,7 @@ class NoiseSetting(Settings):
     isotropic_replicas: PositiveInt | None = None
     cool_isotropic: PositiveInt | None = None
     cool_frozen: PositiveInt | None = None
+    near_replicas: PositiveInt | None = None
 
 
 class NoiseArmsSettings(Settings):
@@ -58,15 +60,17 @@ class NoiseArmsSettings(Settings):
     The first of the `signals` is learned at the start, the second one is what there is to escape
     to. Replica i trains on data set i modulo `datasets`, of `samples` each, drawn so that its
     second moments are exactly the population's: every arm has one landscape, the trap is a
-    stationary point of it, and only the noise differs. `twin_steps` is the horizon of everything
-    without noise, the time for a state to roll to one side or the other.
+    stationary point of it, and only the noise differs. `steps_without_noise` is the horizon of
+    everything without noise, the time for a state to roll to one side or the other. Starts beside
+    the trap have the second amplitude at the fractions `near_saddle` of the saddle's.
     """
 
     network: Network = Network(depth=3, width=10)
     signals: tuple[PositiveFloat, PositiveFloat] = (0.9, 0.8)
     samples: PositiveInt = 512
     datasets: PositiveInt = 16
-    twin_steps: PositiveInt = 4000
+    steps_without_noise: PositiveInt = 4000
+    near_saddle: tuple[PositiveFloat, ...] = (0.25, 0.5, 0.75, 0.95)
     settings: tuple[NoiseSetting, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
@@ -189,13 +193,13 @@ class ArmNoise:
 class ArmRecord:
     """One arm of one setting. Only replicas on data sets that hold rank 2 are counted.
 
-    `fell` of them lost the first feature before any escape, `diverged` blew up: both end the
-    waiting. `rate` is per time unit, `median_steps` Kaplan-Meier; without escapes `rate_high` is a
-    one-sided bound. `noise_off_escapes` of `noise_off_runs`: the same start and data sets without
-    noise, one deterministic run each. `cooled_escapes` of `cooled_trapped`: replicas still behind
-    the barrier when the noise stopped after `cooled_after` updates (None: no such control).
-    `memoryless` tests what is left of the waiting after `dead_time`, `memoryless_p_whole` all of
-    it.
+    `diverged` of them blew up and enter nothing else; `eligible` are the others, of which `fell`
+    lost the first feature before any escape, which ends the waiting. `rate` is per time unit,
+    `median_steps` Kaplan-Meier; without escapes `rate_high` is a one-sided bound.
+    `noise_off_escapes` of `noise_off_runs`: the same start and data sets without noise, one
+    deterministic run each. `cooled_escapes` of `cooled_trapped`: replicas still behind the barrier
+    when the noise stopped after `cooled_after` updates (None: no such control). `memoryless` tests
+    what is left of the waiting after `dead_time`, `memoryless_p_whole` all of it.
     `second_start` and `second_end` are the largest second strengths of any replica that did not
     diverge.
     """
@@ -239,11 +243,37 @@ class ArmRecord:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NearRecord:
+    """Minibatch noise from one start beside the trap.
+
+    The second amplitude starts at `fraction` of the saddle's, the second strength at `strength`;
+    `temperature` = lr n.Cn / (2 B) of the noise along the second feature there. Of `trials`
+    replicas that did not diverge (on data sets that hold rank 2) `escapes` learned, with 95 %
+    limits `low` and `high` of their probability (one-sided where none did); `fell` lost the
+    first feature, `back` were in the trap after `steps` updates. The same start without noise learns in `quiet_escapes` of `quiet_runs`.
+    """
+
+    fraction: float
+    strength: float
+    temperature: float
+    steps: int
+    trials: int
+    escapes: int
+    low: float
+    high: float
+    fell: int
+    back: int
+    quiet_escapes: int
+    quiet_runs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class SettingRecord:
     """All arms of one setting.
 
     `below_learns` and `above_learns`: noise-free runs from 10 % below and above the amplitude of
-    the saddle. `holds_second` of `datasets` data sets have a rank-2 phase at all.
+    the saddle. `holds_second` of `datasets` data sets have a rank-2 phase at all. `near`: starts
+    beside the trap, under minibatch noise.
     """
 
     name: str
@@ -257,6 +287,7 @@ class SettingRecord:
     below_learns: bool
     above_learns: bool
     arms: tuple[ArmRecord, ...]
+    near: tuple[NearRecord, ...]
 
     def arm(self, name: ArmName) -> ArmRecord:
         """The arm of this name."""
