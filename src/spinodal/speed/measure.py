@@ -38,14 +38,19 @@ def alternate(works: Mapping[str, Work], *, seconds: float, repeats: int) -> dic
     }
 
 
+MOST_STEPS = 10**9
+"""Work whose time does not grow with its steps never fills a turn."""
+
+
 def _steps_in(work: Work, seconds: float) -> int:
     """How many steps fill a turn; what happens only once (compiling, caches) happens here."""
     work(1)
     steps = 1
     while True:
         spent = _seconds(work, steps)
-        if spent >= 0.2 * seconds:
-            return max(1, round(steps * seconds / spent))
+        if spent >= 0.2 * seconds or steps >= MOST_STEPS:
+            spent = max(spent, 1e-9)
+            return max(1, min(MOST_STEPS, round(steps * seconds / spent)))
         steps = max(2 * steps, min(100 * steps, round(0.5 * steps * seconds / max(spent, 1e-9))))
 
 
