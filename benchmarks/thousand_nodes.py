@@ -95,10 +95,10 @@ def _there(lines: dict[str, Any], cluster: dict[str, Any]) -> list[str]:
     rows = [
         f"What follows is arithmetic, not a measurement: nobody has run this on {NODES:,} nodes of "
         f"{CORES} cores, and it takes every core to be as fast as one alone{doubt}. One core "
-        f"of the scheduler handles {scheduler:,.0f} shards a second; a process that collects and stores them, "
-        f"{collector:,.0f}. Every point of a sweep can have a collector and a run directory of its "
-        "own; the scheduler they share. (Its time was measured with two workers; what thousands of "
-        "connections cost it beside that was not.) If nothing else were in the way, the cores that "
+        f"of the scheduler handles {scheduler:,.0f} shards a second; a process that collects and "
+        f"stores them, {collector:,.0f}. Every point of a sweep can have a collector and a run "
+        "directory of its own; the scheduler they share. (Its time was measured with two workers; what "
+        "thousands of connections cost it beside that was not.) If nothing else were in the way, the cores that "
         "could be kept busy are",
         "",
         "| a shard takes | by one collector | by the scheduler | returned to the collectors |",
@@ -116,12 +116,13 @@ def _there(lines: dict[str, Any], cluster: dict[str, Any]) -> list[str]:
         *rows,
         "",
         f"By this count all {cores:,} cores would be busy with shards of {needed:.0f} seconds "
-        f"and more. A sweep of {POINTS} points of the paper's network with {SHARDS} shards of {REPLICAS} replicas each, "
-        f"{STEPS:,} updates per replica at {step * 1e6:.2g} microseconds, is {total:,} shards of "
-        f"{length / 60:.1f} minutes, {enough}: {total * length / 3600:,.0f} core hours, "
+        f"and more. A sweep of {POINTS} points of the paper's network with {SHARDS} shards of "
+        f"{REPLICAS} replicas each, {STEPS:,} updates per replica at {step * 1e6:.2g} "
+        f"microseconds, is {total:,} shards of {length / 60:.1f} minutes, {enough}: "
+        f"{total * length / 3600:,.0f} core hours, "
         f"{-(-total // cores) * length / 60:.1f} minutes on that machine if all of it scales. "
-        f"It returns {total * shard['bytes_returned'] * REPLICAS / shard['replicas'] / 1e6:,.0f} MB; merging "
-        f"a point takes {SHARDS * shard['ms_to_merge'] / 1e3:.1f} seconds.",
+        f"It returns {total * shard['bytes_returned'] * REPLICAS / shard['replicas'] / 1e6:,.0f} "
+        f"MB; merging a point takes {SHARDS * shard['ms_to_merge'] / 1e3:.1f} seconds.",
     ]
 
 

@@ -17,6 +17,7 @@ from spinodal.speed import benchmark, contest, core, measure, scaling
 from spinodal.speed.case import Case
 from spinodal.speed.contest import DisagreementError, Effort, agree
 from spinodal.speed.flops import flops_per_step, operations
+from spinodal.speed.rivals import rival
 from spinodal.speed.rivals.rival import Rival, rivals
 
 # Counting
@@ -206,7 +207,9 @@ def hurried(measured: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[s
 def test_the_json_document_has_rows_of_the_engine_and_its_rivals(capsys):
     assert main(["bench", "--quick", "--threads", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
-    assert {"engine", "rivals", "peak", "machine", "headline", "scaling"} == set(found)
+    assert set(found) == {
+        "engine", "rivals", "rivals_not_installed", "peak", "machine", "headline", "scaling",
+    }  # fmt: skip
     assert found["machine"]["versions"]["numpy"] == np.__version__
     assert "twin" in {row["rival"] for row in found["rivals"]}
     for row in [*found["engine"], *found["rivals"]]:
@@ -231,6 +234,32 @@ def test_the_table_names_every_rival(hurried, capsys, monkeypatch):
     text = capsys.readouterr().out
     assert all(f" {row['rival']} " in text for row in hurried["rivals"])
     assert "\u2026" not in text  # nothing is cut short on a common terminal
+
+
+def test_with_the_twin_alone_nobody_is_called_a_rival(measured, capsys, monkeypatch):
+    monkeypatch.setattr(rival, "find_spec", lambda _: None)
+    twins = [row for row in measured["rivals"] if row["rival"] == "twin"]
+    headline = [
+        row | {"best_rival": "twin", "times_faster_than_best_rival": 7.0}
+        | ({"times_faster_than_loop": None} if "us_per_replica_step" in row else {})
+        for row in measured["headline"]
+    ]  # fmt: skip
+    found = measured | {
+        "rivals": twins, "headline": headline, "rivals_not_installed": rival.absent(),
+    }  # fmt: skip
+    monkeypatch.setattr(command, "benchmark", lambda _, say: found)
+    assert main(["bench", "--quick"]) == 0
+    text = capsys.readouterr().out
+    assert "best rival" not in text
+    assert "x rival" not in text
+    assert "own NumPy code" in text
+    for install in ("PyTorch (pip install torch)", "JAX (pip install jax)"):
+        assert f"not measured, because it is not installed: {install}" in text
+
+
+def test_rivals_that_are_here_are_not_called_absent(monkeypatch):
+    monkeypatch.setattr(rival, "find_spec", lambda name: None if name == "jax" else object())
+    assert [row["name"] for row in rival.absent()] == ["JAX"]
 
 
 def test_memory_is_that_of_the_program_and_not_of_whoever_started_it():

@@ -14,6 +14,9 @@ from spinodal.cli.printing import Printer
 from spinodal.report.progress import progress
 from spinodal.speed.benchmark import BenchSettings, benchmark
 
+TWIN = "twin"
+"""What our own NumPy code is called among the rivals."""
+
 
 def bench(*, quick: bool, threads: Any, as_json: bool) -> None:
     """Measure, and print what was found."""
@@ -47,17 +50,29 @@ def _sentences(found: dict[str, Any]) -> Iterator[str]:
     for row in found["headline"]:
         if "us_per_replica_step" not in row:
             yield "There is no compiled engine here; only its rivals and its twin were timed."
-            return
+            break
+        other = f"the best rival ({row['best_rival']})"
+        if row["best_rival"] == TWIN:
+            other = "our own NumPy code (twin)"
         yield (
             f"{_network(row)}: {row['us_per_replica_step']:.3g} us per replica and step, "
-            f"{row['times_faster_than_best_rival']:.3g} times faster than the best rival "
-            f"({row['best_rival']})"
+            f"{row['times_faster_than_best_rival']:.3g} times faster than {other}"
             + _optional(", {:.4g} times faster than a PyTorch loop", row["times_faster_than_loop"])
             + _optional(", {:.0%} of the core's peak", row["fraction_of_peak"])
         )
+    for rival in found["rivals_not_installed"]:
+        yield f"not measured, because it is not installed: {rival['name']} ({rival['install']})"
+    if _alone(found):
+        yield "No rival was measured here: the twin is this package's own NumPy code."
+
+
+def _alone(found: dict[str, Any]) -> bool:
+    """Was there nobody but our own twin to compare with?"""
+    return all(row["rival"] == TWIN for row in found["rivals"])
 
 
 def _tables(found: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, str]]]]:
+    alone = _alone(found)
     yield (
         "The engine, one core",
         [
@@ -66,14 +81,16 @@ def _tables(found: dict[str, Any]) -> Iterator[tuple[str, list[dict[str, str]]]]
                 "build": row["build"],
                 "us/step": f"{row['us_per_replica_step']:.4g}",
                 "of peak": _optional("{:.0%}", row["fraction_of_peak"]),
-                "x rival": _optional("{:.3g}", row["times_faster_than_best_rival"]),
+                "x twin" if alone else "x rival": _optional(
+                    "{:.3g}", row["times_faster_than_best_rival"]
+                ),
                 "x loop": _optional("{:.4g}", row["times_faster_than_loop"]),
             }
             for row in found["engine"]
         ],
     )
     yield (
-        "Rivals and the NumPy twin, one core",
+        "The NumPy twin, one core" if alone else "Rivals and the NumPy twin, one core",
         [
             {
                 "depth x width": _network(row),

@@ -12,6 +12,7 @@ from spinodal.speed import core, scaling
 from spinodal.speed.case import Case
 from spinodal.speed.contest import ENGINE, Effort, Entry, Say, contest, time_engine
 from spinodal.speed.flops import flops_per_step
+from spinodal.speed.rivals.rival import absent
 
 PAPER = Case()
 """The paper's linear network."""
@@ -70,6 +71,7 @@ def benchmark(
         "headline": [headline(case, entries, peaks) for case in contested],
         "engine": [engine_row(e, entries, peaks) for e in entries if _is_engine(e)],
         "rivals": [rival_row(e) for e in entries if not _is_engine(e)],
+        "rivals_not_installed": absent(),
         "scaling": scaling.measure(quick=settings.quick, threads=settings.threads),
     }
 

@@ -33,6 +33,9 @@ class Rival(Protocol):
 
 Maker = Callable[[Case, int], Rival]
 
+INSTALL = {"torch": ("PyTorch", "pip install torch"), "jax": ("JAX", "pip install jax")}
+"""Module of the rivals -> what it is called, and how it is installed."""
+
 SIZES = (64, 256, 1024, 4096)
 """Numbers of replicas among which a batched rival gets its best."""
 
@@ -64,6 +67,15 @@ def rivals(case: Case) -> dict[str, tuple[Maker, tuple[int, ...]]]:
         if case.linear:
             found["jax_vmap_moments"] = (with_jax.Moments, sizes)
     return found
+
+
+def absent() -> list[dict[str, str]]:
+    """Name and command of installation of every rival that is not here to be measured."""
+    return [
+        {"name": name, "install": command}
+        for module, (name, command) in INSTALL.items()
+        if find_spec(module) is None
+    ]
 
 
 def _footprint(case: Case) -> int:
