@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spinodal.cli import main
@@ -163,6 +164,28 @@ def test_a_signal_ends_it_with_its_state_on_disk(tmp_path, number, status):
     assert not list(tmp_path.rglob("*.spinodal-tmp"))
 
 
+def test_a_signal_within_one_endless_look_leaves_fresh_states_of_all_shards(tmp_path):
+    """Snapshots come every 20 s and legs take half a second: here every 0.1 s, and one look."""
+    file = Path(settings_file(tmp_path, steps=10**9))
+    file.write_text(file.read_text().replace("check_every = 20", "check_every = 1000000000"))
+    run = [str(file), "--out", str(tmp_path / "run"), "--threads", "2", "--shard-size", "6"]
+    with start(*run) as process:
+        while len(list(tmp_path.glob("run/records/state-*.npz"))) < 2:
+            time.sleep(0.02)
+            assert process.poll() is None
+        time.sleep(1.0)
+        signalled = time.time()
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=30)
+    assert process.returncode == 143
+    states = list(tmp_path.glob("run/records/state-*.npz"))
+    assert len(states) == 2
+    for state in states:
+        assert signalled - state.stat().st_mtime < 5.0
+        with np.load(state) as arrays:
+            assert 0 < arrays["step"] < 10**9
+
+
 def test_an_interrupted_run_ends_like_an_undisturbed_one(tmp_path):
     file = settings_file(tmp_path, steps=40_000, temperature=3e-3)
     with start(file, "--out", str(tmp_path / "whole"), "--threads", "1") as process:
@@ -221,3 +244,20 @@ def test_kills_at_random_moments_change_no_byte(request):
     assert found["kills"] >= kills
     assert found["failed"] == 0
     assert found["identical"] == found["chains"]
+
+
+def test_an_interrupted_benchmark_does_not_claim_to_have_stored_anything(monkeypatch):
+    from spinodal.cli import bench, interruption
+
+    def interrupted(settings, say):
+        raise interruption.Interrupted(signal.SIGINT)
+
+    said = []
+    monkeypatch.setattr(bench, "benchmark", interrupted)
+    monkeypatch.setattr(os, "write", lambda number, text: said.append(text.decode()))
+    monkeypatch.setattr(interruption.multiprocessing, "active_children", list)
+    monkeypatch.setattr(os, "dup2", lambda *numbers: None)
+    monkeypatch.setattr(os, "_exit", lambda status: said.append(str(status)))
+    main(["bench", "--quick"])
+    assert "Interrupted; a benchmark stores nothing" in said[0]
+    assert said[1] == "130"
