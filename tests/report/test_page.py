@@ -102,7 +102,7 @@ def test_settings_seed_versions_timing_and_command_stand_in_every_section(page):
     for name in ("fig2a", "fig3", "fig4", "audit"):
         part = page[page.index(f'<section id="{name}"') :]
         part = part[: part.index("</section>")]
-        assert "<dt>weight_decay</dt><dd>0.32</dd>" in part
+        assert "<dt>weight decay</dt><dd>0.32</dd>" in part
         assert "<dt>seed</dt><dd>42</dd>" in part
         assert "<dt>computed in</dt>" in part
         assert "<dt>numpy</dt>" in part

@@ -250,7 +250,8 @@ class NearRecord:
     `temperature` = lr n.Cn / (2 B) of the noise along the second feature there. Of `trials`
     replicas that did not diverge (on data sets that hold rank 2) `escapes` learned, with 95 %
     limits `low` and `high` of their probability (one-sided where none did); `fell` lost the
-    first feature, `back` were in the trap after `steps` updates. The same start without noise learns in `quiet_escapes` of `quiet_runs`.
+    first feature, `back` were in the trap after `steps` updates.
+    The same start without noise learns in `quiet_escapes` of `quiet_runs`.
     """
 
     fraction: float

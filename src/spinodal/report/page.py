@@ -118,9 +118,11 @@ def html(page: Page) -> str:
     for request in page.requests:
         grouped.setdefault(request.source, []).append(request)
     answered = sum(request.section is not None for request in page.requests)
+    present = {part.section.id for part in page.parts}
     return environment.get_template("page.html").render(
         page=page,
-        present={part.section.id for part in page.parts},
+        present=present,
+        here=sum(request.section in present for request in page.requests),
         drawings={name: Markup(drawing) for name, drawing in page.drawings.items()},
         answered=answered,
         grouped=grouped,

@@ -127,7 +127,7 @@ def _write(shelf: Shelf) -> Outcome:
     page = Page(
         parts=parts,
         audit=rows,
-        requests=_requests(),
+        requests=_requests(task, directory.path),
         drawings=drawings,
         command=command(None if names == list(SECTIONS) else names, task, directory.path),
         audit_command=command(["audit"], task, directory.path),
@@ -171,8 +171,15 @@ def _audit_rows(record: Any) -> list[AuditRow]:
     return [] if record is None else [_copied(AuditRow, row) for row in record.rows]
 
 
-def _requests() -> list[RequestRow]:
-    return [_copied(RequestRow, request) for request in requests()]
+def _requests(task: Task, out: Path) -> list[RequestRow]:
+    """Every request; commands that add a section add it to this directory."""
+    rows = [_copied(RequestRow, request) for request in requests()]
+    return [
+        replace(row, command=command([row.section], task, out))
+        if row.section in SECTIONS and (row.command or "").startswith("spinodal reproduce")
+        else row
+        for row in rows
+    ]
 
 
 def _copied(kind: Any, source: Any) -> Any:

@@ -171,9 +171,9 @@ def near_text(record: Record) -> str:
     """What the starts beside the trap are for, and what they show."""
     text = (
         "In the trap all dead weights are exactly zero, and minibatch noise vanishes identically "
-        "in them: that it frees nothing from there is built into the start, and the runs confirm only "
-        "an identity. So minibatch noise is also tried where it does reach the second feature: "
-        "from balanced starts whose second amplitude is a fraction of the saddle's. "
+        "in them: that it frees nothing from there is built into the start, and the runs confirm "
+        "only an identity. So minibatch noise is also tried where it does reach the second "
+        "feature: from balanced starts whose second amplitude is a fraction of the saddle's. "
     )
     near = [(one, row) for one in record.settings for row in one.near]
     quiet = sum(row.quiet_escapes for _, row in near)
@@ -191,7 +191,7 @@ def near_text(record: Record) -> str:
             "weights is what keeps them: as the second strength shrinks, so does its noise. "
         )
     return text + (
-        "Minibatch noise, then, decides beside the saddle, and frees nothing that rests in the trap."
+        "Minibatch noise, then, decides beside the saddle and frees nothing at rest in the trap."
         if apart and quiet == 0
         else "No difference that noise made is seen here."
     )
@@ -223,9 +223,9 @@ def controls(record: Record) -> str:
         f"{DRIFT_FROM:g} of the thermal spinodal over a free-energy barrier of at least "
         f"{SEVERAL:g} T whose waiting is memoryless, where nothing escapes without noise or after "
         "it stopped. 'Drift driven by noise' of frozen noise, too, needs that nothing escapes "
-        "after it stopped. 'Absorbed': no escape, no noise in any rank-raising weight, and a second "
-        "strength that ends as rounding. Memory is tested on what is left of the waiting after a "
-        f"dead time of {shown(record.settings[-1].arm('isotropic').dead_time, 2)} time units, ten "
+        "after it stopped. 'Absorbed': no escape, no noise in any rank-raising weight, and a "
+        "second strength that ends as rounding. Memory is tested on what is left of the waiting after "
+        f"a dead time of {shown(record.settings[-1].arm('isotropic').dead_time, 2)} time units, ten "
         "times that of the saddle: from zero weights it takes a while to get near the barrier at "
         "all, and a test of the whole sample finds that delay as well. The whole sample may be "
         "rejected though the rest is consistent, where escapes take hardly longer than the delay; "
