@@ -199,7 +199,7 @@ def near_text(record: Record) -> str:
 
 def controls(record: Record) -> str:
     """The controls in words, and how far the verdicts reach."""
-    parts = []
+    parts, dead = [], record.settings[-1].arm("isotropic").dead_time
     for one in record.settings:
         arm = one.arm("isotropic")
         text = (
@@ -224,8 +224,8 @@ def controls(record: Record) -> str:
         f"{SEVERAL:g} T whose waiting is memoryless, where nothing escapes without noise or after "
         "it stopped. 'Drift driven by noise' of frozen noise, too, needs that nothing escapes "
         "after it stopped. 'Absorbed': no escape, no noise in any rank-raising weight, and a "
-        "second strength that ends as rounding. Memory is tested on what is left of the waiting after "
-        f"a dead time of {shown(record.settings[-1].arm('isotropic').dead_time, 2)} time units, ten "
+        "second strength that ends as rounding. Memory is tested on what is left of the waiting "
+        f"after a dead time of {shown(dead, 2)} time units, ten "
         "times that of the saddle: from zero weights it takes a while to get near the barrier at "
         "all, and a test of the whole sample finds that delay as well. The whole sample may be "
         "rejected though the rest is consistent, where escapes take hardly longer than the delay; "
