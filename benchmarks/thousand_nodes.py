@@ -97,9 +97,9 @@ def _there(lines: dict[str, Any], cluster: dict[str, Any]) -> list[str]:
         f"{CORES} cores, and it takes every core to be as fast as one alone{doubt}. One core "
         f"of the scheduler handles {scheduler:,.0f} shards a second; a process that collects and "
         f"stores them, {collector:,.0f}. Every point of a sweep can have a collector and a run "
-        "directory of its own; the scheduler they share. (Its time was measured with two workers; what "
-        "thousands of connections cost it beside that was not.) If nothing else were in the way, the cores that "
-        "could be kept busy are",
+        "directory of its own; the scheduler they share. (Its time was measured with two workers; "
+        "what thousands of connections cost it beside that was not.) If nothing else were in the "
+        "way, the cores that could be kept busy are",
         "",
         "| a shard takes | by one collector | by the scheduler | returned to the collectors |",
         "|---|---|---|---|",

@@ -48,6 +48,59 @@ def test_changed_sources_of_the_engine_are_compiled_again(
     assert setup.built_from() not in (before, changed)
 
 
+@pytest.mark.parametrize(
+    ("sources", "compiler", "engine", "kept"),
+    [
+        ("same", "/nowhere/c++", True, True),
+        ("same", "/nowhere/c++", False, False),
+        ("changed", "/nowhere/c++", True, False),
+        ("same", sys.executable, True, True),
+        ("same", "working", True, False),
+    ],
+)
+def test_a_bad_compiler_throws_no_working_engine_of_the_same_sources_away(
+    made: Environment, monkeypatch: pytest.MonkeyPatch, sources, compiler, engine, kept
+):
+    monkeypatch.setattr(setup, "has_engine", lambda _: engine)
+    monkeypatch.setattr(setup, "add_spinodal", lambda _: built.append(True))
+    monkeypatch.setattr(setup, "digest", lambda *_: "same")
+    monkeypatch.setenv("CXX", compiler)
+    if compiler == "working":
+        monkeypatch.setattr(setup, "compiles", lambda _: True)
+    built: list[bool] = []
+    made.write_stamp({"locks": "same", "project": f"{sources} g++"})
+    setup.prepare(made, "core")
+    assert built == ([] if kept else [True])
+    assert made.read_stamp()["project"] == ("same g++" if kept else f"same {compiler}")
+
+
+def test_a_compiler_that_is_named_and_missing_is_named_in_the_complaint(
+    made: Environment, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(setup, "has_engine", lambda _: False)
+    monkeypatch.setattr(Environment, "pip_install", lambda *_, **__: None)
+    monkeypatch.setenv("CXX", "/nowhere/c++ -O1")
+    monkeypatch.setenv("CC", sys.executable)
+    setup.add_spinodal(made)
+    said = capsys.readouterr().err
+    assert "about a minute" in said
+    assert "CXX=/nowhere/c++ -O1 (no such program)" in said
+    assert f"CC={sys.executable} ({sys.executable})" in said
+    monkeypatch.delenv("CXX")
+    monkeypatch.delenv("CC")
+    setup.add_spinodal(made)
+    assert "CXX" not in capsys.readouterr().err
+
+
+@pytest.mark.needs("g++")
+def test_a_compiler_is_one_that_compiles():
+    assert setup.compiles("g++ -O1")
+    assert not setup.compiles("/nowhere/g++")
+    assert not setup.compiles(sys.executable)
+    assert not setup.compiles("unbalanced '")
+    assert not setup.compiles("none")
+
+
 def test_an_interrupted_environment_is_not_finished(made: Environment):
     made.forget()
     assert made.read_stamp() == {}

@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import hashlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -43,9 +44,50 @@ def built_from() -> str:
     Python files are not in it: the environment reads them where they are.
     """
     sources = sorted(path for path in ENGINE.iterdir() if path.suffix in (".cpp", ".hpp"))
-    compilers = [os.environ.get("CXX"), *map(shutil.which, ("c++", "g++", "clang++"))]
-    compiler = next((str(name) for name in compilers if name), "none")
-    return f"{digest(ROOT / 'pyproject.toml', ROOT / 'CMakeLists.txt', *sources)} {compiler}"
+    return f"{digest(ROOT / 'pyproject.toml', ROOT / 'CMakeLists.txt', *sources)} {compiler()}"
+
+
+def compiler() -> str:
+    """The C++ compiler that a build would take, "none" where there is none."""
+    candidates = [os.environ.get("CXX"), *map(shutil.which, ("c++", "g++", "clang++"))]
+    return next((str(name) for name in candidates if name), "none")
+
+
+def compiles(name: str) -> bool:
+    """Can this compiler, with the words that may follow it, compile nothing at all?"""
+    try:
+        words = shlex.split(name)
+    except ValueError:
+        return False
+    flags = ["-std=c++17", "-x", "c++", "-S", os.devnull, "-o", "-"]
+    return bool(words) and succeeds([*words, *flags])
+
+
+def chosen_compilers() -> str:
+    """What CC and CXX are set to and where that leads, in words; empty where neither is set."""
+    told = []
+    for variable in ("CC", "CXX"):
+        if value := os.environ.get(variable):
+            program = shutil.which(value.split()[0]) if value.split() else None
+            told.append(f"{variable}={value} ({program or 'no such program'})")
+    return " and ".join(told)
+
+
+def has_engine(environment: Environment) -> bool:
+    """Does the engine that is installed here start?"""
+    return succeeds([str(environment.python), "-c", "import spinodal.dynamics.compiled"])
+
+
+def worth_keeping(environment: Environment, was: str, project: str) -> bool:
+    """Was a working engine built of the same sources, and could no other be built now?"""
+    same = was.partition(" ")[0] == project.partition(" ")[0]
+    if not same or compiles(compiler()) or not has_engine(environment):
+        return False
+    say(
+        "set-up: keeping the compiled engine of the same sources, because "
+        f"{chosen_compilers() or 'what is on the PATH'} is no working compiler."
+    )
+    return True
 
 
 def create(environment: Environment) -> None:
@@ -114,6 +156,9 @@ def prepare(environment: Environment, profile: str) -> None:
     stale_tests = stamp.get("tests", tests) != tests
     if stamp.get("locks") != locks or stale_tests:
         stamp = {}
+    was = stamp.get("project", project)
+    if was != project and worth_keeping(environment, was, project):
+        project = was
     if stamp.get("project") == project and (profile == "core" or "torch" in stamp):
         return
 
@@ -142,14 +187,20 @@ def add_spinodal(environment: Environment) -> None:
     with contextlib.suppress(SetupError):
         pins = str(LOCKS / "engine.txt")
         environment.pip_install("-r", pins, why="Installing the compiler's tools")
-    say("set-up: compiling and installing spinodal itself")
+    say("set-up: compiling and installing spinodal itself, which takes about a minute")
     # With the build tools already pinned and installed, nothing more need be fetched.
     here = ["--no-build-isolation", "--no-deps", "--editable", str(ROOT)]
     environment.pip_install(*here, why="Installing spinodal")
-    if not succeeds([str(environment.python), "-c", "import spinodal.dynamics.compiled"]):
+    if not has_engine(environment):
+        advice = "install a C++17 compiler (Debian and Ubuntu call it g++) and run make again."
+        if named := chosen_compilers():
+            advice = (
+                f"the build was told to use {named}: unset that, name one that works, or "
+                "install a C++17 compiler (Debian and Ubuntu call it g++), and run make again."
+            )
         say(
             "set-up: going on without the compiled engine, so that simulations take much longer; "
-            "install a C++17 compiler (Debian and Ubuntu call it g++) and run make again."
+            + advice
         )
 
 
