@@ -225,7 +225,7 @@ def test_no_bytes_whatsoever_make_a_traceback(tmp_path_factory, raw):
     temperature=st.floats(0, 1),
     batch=st.integers(1, 64),
     replicas=st.integers(1, 10**6),
-    steps=st.integers(1, 10**9),
+    steps=st.integers(4, 10**9),
     seed=st.integers(0, 2**63 - 1),
     activation=st.sampled_from(["identity", "tanh", "relu", "gelu"]),
 )
@@ -555,3 +555,27 @@ def test_trajectories_of_replicas_that_diverged_end_with_them(tmp_path):
     for replica, last in end.items():
         steps = [int(row["steps"]) for row in table if row["replica"] == replica]
         assert max(steps) < last
+
+
+def test_looks_too_rare_to_confirm_are_refused_and_coarse_ones_are_told(tmp_path):
+    tables = tomllib.loads(FILE)
+    tables["run"] |= {"steps": 40, "check_every": 30}
+    tables["event"]["persistence"] = 2
+    with pytest.raises(InputError, match="confirmed after 2 looks"):
+        read(document(tables))
+    hot = changed("temperature = 4e-3", "temperature = 2e-2")
+    coarse = read(changed("check_every = 4", "check_every = 300", hot))
+    assert "rounded up to looks" in escape(coarse, out=tmp_path / "coarse").note
+    assert "rounded up to looks" not in escape(read(hot), out=tmp_path / "fine").note
+
+
+def test_an_event_beyond_the_narrowest_layer_is_refused():
+    with pytest.raises(InputError, match="narrowest layer"):
+        read(changed("width = 4", "width = 1"))
+
+
+def test_a_batch_size_without_batches_is_refused():
+    tables = tomllib.loads(FILE)
+    tables["update"] |= {"sampling": "population", "batch_size": 16}
+    with pytest.raises(InputError, match="batch_size = 16 has no effect"):
+        read(document(tables))

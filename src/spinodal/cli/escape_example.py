@@ -40,10 +40,11 @@ temperature = 0.00105       # Langevin noise sqrt(2 * temperature * learning_rat
 kind = "balanced"           # the stationary state that has learned the first feature ...
 strengths = [0.496]         # ... with this singular value; or kind = "random", "trap", "checkpoint"
 
-[event]                     # what counts as an escape; more [[event]] tables are rivals
+[event]                     # what counts as an escape; for rivals write [[event]] here and below
 observable = "strength"     # a singular value of the end-to-end map, or "test_error"
 mode = 2                    # the second one
 threshold = 0.2             # beyond the saddle at 0.093, before the minimum at 0.343
+# direction = "above"       # or "below", as for a test error
 persistence = 2             # confirmed by the next look
 
 [run]

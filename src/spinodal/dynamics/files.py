@@ -135,6 +135,11 @@ def save_checkpoint(path: Path | str, layers: Layers, *, biases: bool = False) -
     """
     arrays: dict[str, NDArray] = {}
     for number, layer in enumerate(layers, start=1):
+        if layer.ndim not in (2, 3):
+            raise InputError(
+                "Layers have shape (rows, columns) or (rows, columns, replicas), got "
+                f"{layer.shape}; network.split_weights makes them from an Outcome's weights."
+            )
         if biases:
             rows = len(layer) - (number < len(layers))
             arrays[f"bias_{number}"] = layer[:rows, -1]

@@ -75,6 +75,19 @@ class Network(Settings):
             return shapes
         return [(r + (layer < self.depth), c + 1) for layer, (r, c) in enumerate(shapes, start=1)]
 
+    def split_weights(self, weights: NDArray[np.floating], outputs: int, inputs: int) -> Layers:
+        """Layers (rows, columns, replicas) from weights (replicas, parameters) of an outcome."""
+        blocks = self.blocks(outputs, inputs)
+        sizes = [rows * columns for rows, columns in blocks]
+        if weights.ndim != 2 or weights.shape[1] != sum(sizes):
+            raise InputError(
+                f"This network has {sum(sizes)} weights with {inputs} inputs and {outputs} outputs "
+                f"(constant units of biases included), got an array of shape {weights.shape}: run "
+                "with checkpoints = True and give this the outcome's weights."
+            )
+        parts = np.split(weights.T, np.cumsum(sizes)[:-1])
+        return [part.reshape(*block, -1) for part, block in zip(parts, blocks, strict=True)]
+
     def check_size(self, outputs: int, inputs: int) -> None:
         """Refuse networks larger than those that are simulated."""
         blocks = self.blocks(outputs, inputs)
@@ -82,13 +95,13 @@ class Network(Settings):
         if widest > WIDEST:
             raise InputError(
                 f"The widest layer has {widest} units{' with that of the biases' * self.biases}, "
-                f"at most {WIDEST} are simulated: use fewer inputs, outputs or hidden units."
+                f"at most {WIDEST} are simulated: use fewer inputs or outputs, or a smaller width."
             )
         weights = sum(rows * columns for rows, columns in blocks)
         if weights > MOST_WEIGHTS:
             raise InputError(
                 f"The network has {weights:,} weights, at most {MOST_WEIGHTS:,} are simulated: "
-                "use fewer or narrower layers."
+                "use a smaller width or depth."
             )
 
     def parameters(self, outputs: int, inputs: int) -> int:

@@ -97,7 +97,7 @@ def check_modes(ensemble: Ensemble, modes: int) -> None:
     for event in ensemble.events:
         if event.observable == "strength" and event.mode > modes:
             raise InputError(
-                f"There are {modes} strengths, as many as inputs or outputs, whichever are fewer; "
+                f"There are {modes} strengths, as many as the narrowest layer has units; "
                 f"an event of mode {event.mode} cannot occur: use a mode from 1 to {modes}."
             )
 

@@ -151,6 +151,15 @@ class Update(Settings):
         )
 
     @property
+    def idle_batch_size(self) -> bool:
+        """Whether a batch size is given although there are neither batches nor their noise."""
+        return (
+            self.batch_size is not None
+            and self.sampling not in MINIBATCHES
+            and self.gaussian is None
+        )
+
+    @property
     def batch_sizes(self) -> tuple[int, ...]:
         """Every batch size of the run, that of the first stage first."""
         later = [stage.batch_size for stage in self.schedule if stage.batch_size is not None]

@@ -50,6 +50,9 @@ LARGEST = {
 }
 """The largest counts of a task and an update."""
 
+COARSE = 10
+"""With a mean time of fewer looks a rate says more about the looks than about the escapes."""
+
 PROBED = 16
 """Replicas whose start is looked at before the run."""
 
@@ -155,8 +158,15 @@ class EscapeSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> EscapeSettings:
-        ensemble, modes = self.ensemble, min(self.task.shape)
+        ensemble, modes = self.ensemble, min(*self.task.shape, *self.network.hidden)
         check_modes(ensemble, modes)
+        self._check_looks()
+        if self.update.idle_batch_size:
+            raise InputError(
+                f"update.batch_size = {self.update.batch_size} has no effect with sampling "
+                f"'{self.update.sampling}': use sampling 'shuffled' or 'replacement' (minibatches "
+                "of samples), gaussian noise of such batches, or leave batch_size out"
+            )
         if self.start.kind == "trap" and self.start.rank > modes:
             raise InputError(
                 f"start.rank must be at most {modes}, the number of strengths, got "
@@ -170,6 +180,16 @@ class EscapeSettings(Settings):
             )
         self._check_checkpoint()
         return self
+
+    def _check_looks(self) -> None:
+        """Refuse events that cannot be confirmed within the run."""
+        for number, event in enumerate(self.event):
+            if self.run.check_every * event.persistence > self.run.steps:
+                raise InputError(
+                    f"event[{number}] is confirmed after {event.persistence} looks, one every "
+                    f"{self.run.check_every} updates, but the run has only {self.run.steps}: look "
+                    "more often (check_every) or watch longer (steps)"
+                )
 
     def _check_checkpoint(self) -> None:
         """Refuse weights of all replicas that would be too many to be read again."""
@@ -329,12 +349,12 @@ def _save_weights(
     network = ensemble.network
     blocks = network.blocks(*ensemble.task.shape)
     layers = [np.empty((*block, replicas), dtype=network.precision) for block in blocks]
-    ends = np.cumsum([rows * columns for rows, columns in blocks])[:-1]
     at = 0
     for outcome in parts:
         lanes = slice(at, at + outcome.replicas)
-        for layer, part in zip(layers, np.split(outcome.weights.T, ends), strict=True):
-            layer[..., lanes] = part.reshape(*layer.shape[:2], -1)
+        parts_of = network.split_weights(outcome.weights, *ensemble.task.shape)
+        for layer, part in zip(layers, parts_of, strict=True):
+            layer[..., lanes] = part
         at = lanes.stop
     path = directory.path / "checkpoint.npz"
     save_checkpoint(path, layers, biases=network.biases)
@@ -386,12 +406,20 @@ class _Tally:
                     f"conditional on the stop after {events} escapes: replicas that share a data "
                     "set are not independent, so the interval is not exact"
                 )
+            told = [note] if note else []
             if out:
-                note += "; " if note else ""
-                note += (
+                told.append(
                     f"{out} of {run.replicas} replicas start beyond a threshold: they were never "
                     "at risk, count as censored after no time, and do not enter the rate"
                 )
+            looks = sum(int(steps.sum()) for steps in self._steps) / run.check_every
+            if events and looks < COARSE * events:
+                told.append(
+                    f"the mean time is {looks / events:.3g} looks: times are rounded up to looks, "
+                    "which the interval does not know; use a smaller check_every, and ask whether "
+                    "these are escapes or the relaxation of the start"
+                )
+            note = "; ".join(told)
         return EscapeSummary(
             rate=limits[0],
             low=limits[1],
