@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.figure import Figure as Canvas
 
 from spinodal.plots.noise_arms import Curve, draw_escapes
-from spinodal.protocols.noise_arms_records import ARMS, ArmRecord, Record, SettingRecord
+from spinodal.protocols.noise_arms_records import ARMS, ArmName, ArmRecord, Record, SettingRecord
 from spinodal.report.section import Figure, Heading, Paragraph, Section, Stated, shown
 from spinodal.report.sections.noise_arms_tables import (
     control_table,
@@ -67,10 +67,11 @@ def section(record: Record) -> Section:
 def _answer(record: Record) -> str:
     telling, mute = _parted(record)
     silent, groups = 0, []
-    for names, words in (
-        (("minibatch", "fresh"), "minibatches"),
-        (("local", "frozen at rank 1"), "Gaussian noise that is likewise zero in dead weights"),
-    ):
+    kinds: dict[str, tuple[ArmName, ...]] = {
+        "minibatches": ("minibatch", "fresh"),
+        "Gaussian noise that is likewise zero in dead weights": ("local", "frozen at rank 1"),
+    }
+    for words, names in kinds.items():
         found = [counts(one, names) for one in telling]
         escapes, replicas = sum(e for e, _ in found), sum(n for _, n in found)
         silent += escapes
