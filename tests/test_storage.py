@@ -12,6 +12,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import spinodal
@@ -365,3 +366,16 @@ def test_a_disk_full_from_the_start_leaves_no_directory_behind(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert not (tmp_path / "new").exists()
+
+
+def test_the_entry_of_a_snapshot_whose_file_is_gone_is_forgotten(tmp_path: Path):
+    from spinodal.dynamics.snapshots import Store
+
+    about = {"kind": "test", "digest": "0" * 12, "seed": 1}
+    with RunDirectory(tmp_path / "run", **about) as run:
+        Store(run).write_state(range(3), {"weights": np.zeros(3)})
+    (tmp_path / "run" / "records" / "state-000000000-000000003.npz").unlink()
+    with RunDirectory(tmp_path / "run", **about) as run:
+        assert run.missing()
+        Store(run)
+        assert not run.missing()

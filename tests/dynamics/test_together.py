@@ -179,7 +179,7 @@ def test_impossible_populations_have_no_gaussian_noise(settings):
     [
         (Network(depth=2, width=WIDEST + 1), "has 8193 units, at most 8192"),
         (Network(depth=2, width=WIDEST, biases=True), "has 8193 units with that of the biases"),
-        (Network(depth=9, width=WIDEST), "fewer or narrower layers"),
+        (Network(depth=9, width=WIDEST), "smaller width or depth"),
     ],
 )
 def test_networks_beyond_the_engine_are_refused_before_anything_is_allocated(network, message):

@@ -48,6 +48,10 @@ class Store:
         for part in self._parts("state"):
             if part in self.finished:
                 self.forget(part)
+        # A kill between the removal of a snapshot and that of its entry leaves the entry.
+        for name in run.missing():
+            if name.startswith("state-"):
+                run.remove_record(name)
 
     @property
     def finished(self) -> list[range]:
