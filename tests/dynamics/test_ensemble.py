@@ -557,3 +557,15 @@ def test_a_broken_pool_is_a_sentence_and_is_not_used_again(monkeypatch):
     assert executors.processes(2) is pool
     pool._broken = "killed"  # pyright: ignore[reportAttributeAccessIssue]
     assert executors.processes(2) is not pool
+
+
+def test_a_strength_that_a_narrow_layer_excludes_is_refused_as_an_event():
+    narrow = Ensemble(
+        task=GaussianTask(signals=(0.9, 0.8)),
+        network=Network(width=1),
+        update=Update(learning_rate=0.1, weight_decay=0.3, sampling="population"),
+        events=(Event(mode=2, threshold=0.1),),
+        steps=10,
+    )
+    with pytest.raises(InputError, match="narrowest layer"):
+        run(narrow, seed=1, replicas=2)

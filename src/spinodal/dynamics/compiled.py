@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from spinodal.dynamics._engine import _kernels
 from spinodal.dynamics.machine import Trace, look_after
-from spinodal.dynamics.networks import Layers
+from spinodal.dynamics.networks import Layers, as_layers
 from spinodal.dynamics.plan import Draw, Plan, Stretch, adam_corrections
 from spinodal.errors import InputError
 
@@ -124,10 +124,7 @@ class Compiled:
     @property
     def layers(self) -> Layers:
         """The layers, (rows, columns, R): views of the weights."""
-        parts = np.split(self._state["weights"], self.plan.offsets[1:])
-        return [
-            part.reshape(*shape, -1) for part, shape in zip(parts, self.plan.shapes, strict=True)
-        ]
+        return as_layers(self._state["weights"], self.plan.shapes)
 
     def advance(self, count: int, every: int) -> Trace:
         """Make `count` updates; look after every `every` of them and after the last."""

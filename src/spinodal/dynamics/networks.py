@@ -75,6 +75,10 @@ class Network(Settings):
             return shapes
         return [(r + (layer < self.depth), c + 1) for layer, (r, c) in enumerate(shapes, start=1)]
 
+    def modes(self, outputs: int, inputs: int) -> int:
+        """How many strengths can be more than zero: as many as the narrowest layer has units."""
+        return min(outputs, inputs, *self.hidden)
+
     def split_weights(self, weights: NDArray[np.floating], outputs: int, inputs: int) -> Layers:
         """Layers (rows, columns, replicas) from weights (replicas, parameters) of an outcome."""
         blocks = self.blocks(outputs, inputs)
@@ -85,8 +89,7 @@ class Network(Settings):
                 f"(constant units of biases included), got an array of shape {weights.shape}: run "
                 "with checkpoints = True and give this the outcome's weights."
             )
-        parts = np.split(weights.T, np.cumsum(sizes)[:-1])
-        return [part.reshape(*block, -1) for part, block in zip(parts, blocks, strict=True)]
+        return as_layers(weights.T, blocks)
 
     def check_size(self, outputs: int, inputs: int) -> None:
         """Refuse networks larger than those that are simulated."""
@@ -164,6 +167,13 @@ def contract(subscripts: str, a: NDArray[Real], b: NDArray[Real]) -> NDArray[Rea
         return np.einsum(subscripts, a, b)[..., :1]
     # The order of the loops follows the layout in memory: replicas must be innermost.
     return np.einsum(subscripts, np.ascontiguousarray(a), np.ascontiguousarray(b))
+
+
+def as_layers(weights: NDArray[np.floating], shapes: Sequence[tuple[int, int]]) -> Layers:
+    """Views (rows, columns, R) of weights (P, R) that hold the layers one after another."""
+    ends = np.cumsum([rows * columns for rows, columns in shapes])
+    parts = np.split(weights, ends[:-1])
+    return [part.reshape(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
 
 
 def multiply(a: NDArray[np.floating], b: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -105,12 +105,6 @@ class Plan:
         return sum(rows * columns for rows, columns in self.shapes)
 
     @property
-    def offsets(self) -> tuple[int, ...]:
-        """Number of the first weight of every layer."""
-        sizes = [rows * columns for rows, columns in self.shapes]
-        return tuple(int(at) for at in np.cumsum([0, *sizes[:-1]]))
-
-    @property
     def smallest(self) -> float:
         """Weights and momenta below this become zero; of second moments, below `smallest_square`.
 

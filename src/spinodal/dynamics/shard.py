@@ -92,8 +92,9 @@ class Ensemble(Settings):
         return self.twin(update=noise_off(self.network, self.update))
 
 
-def check_modes(ensemble: Ensemble, modes: int) -> None:
-    """Refuse an event at a strength that networks with so many modes do not have."""
+def check_modes(ensemble: Ensemble, outputs: int, inputs: int) -> None:
+    """Refuse an event at a strength that the network does not have on such data."""
+    modes = ensemble.network.modes(outputs, inputs)
     for event in ensemble.events:
         if event.observable == "strength" and event.mode > modes:
             raise InputError(
@@ -147,7 +148,7 @@ class Shard:
     def _build(self, seed: int, own_task: bool, state: Mapping[str, NDArray] | None) -> None:
         ensemble, network = self.ensemble, self.ensemble.network
         outputs, inputs = self._bare[0].train.yx.shape
-        check_modes(ensemble, min(outputs, inputs))
+        check_modes(ensemble, outputs, inputs)
         data = [d.with_constant_input() for d in self._bare] if network.biases else self._bare
         self.alive = np.arange(len(self.replicas)) if state is None else state["alive"]
         sets = self._dataset_of[self.alive]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from spinodal.dynamics.batches import Batches, lanes, stream
 from spinodal.dynamics.gradients import gradients, losses, outputs, sample_gradients
 from spinodal.dynamics.machine import Trace, look_after
-from spinodal.dynamics.networks import Layers, contract, end_to_end
+from spinodal.dynamics.networks import Layers, as_layers, contract, end_to_end
 from spinodal.dynamics.noise import unpack
 from spinodal.dynamics.optimisers import Optimiser, flush
 from spinodal.dynamics.plan import Plan, Stretch
@@ -176,9 +176,7 @@ class Twin:
             self._optimiser.memory[name] = np.array(state[name], dtype=self.plan.precision)
 
     def _split(self, flat: Array) -> Layers:
-        parts = np.split(flat, self.plan.offsets[1:])
-        shapes = self.plan.shapes
-        return [part.reshape(*shape, -1) for part, shape in zip(parts, shapes, strict=True)]
+        return as_layers(flat, self.plan.shapes)
 
     def _join(self, layers: Layers) -> Array:
         return np.concatenate([layer.reshape(-1, layer.shape[-1]) for layer in layers])

@@ -65,7 +65,7 @@ def sweep_results(settings: ArrheniusSettings, outcomes: list[Outcome], seed: in
     points = []
     for rate, outcome in zip(settings.learning_rates, outcomes, strict=True):
         passage = outcome.passages[0]
-        able = passage.select(np.isin(passage.dataset, holds))
+        able = passage.select(np.isin(passage.dataset, holds)).estimable
         bound = float(rate_interval(able.events, float(able.steps.sum()))[1])
         start, end = outcome.initial_strengths[:, 1], outcome.strengths[:, 1]
         time = rate * settings.sweep_epochs * per_epoch
@@ -93,7 +93,7 @@ def sweep_results(settings: ArrheniusSettings, outcomes: list[Outcome], seed: in
             )
         )
     passage = EscapeTimes.merge([o.passages[0] for o in outcomes])
-    able = passage.select(np.isin(passage.dataset, holds))
+    able = passage.select(np.isin(passage.dataset, holds)).estimable
     exposure = float(able.steps.sum())
     bound = float(rate_interval(able.events, exposure)[1])
     seen = len(np.unique(able.dataset[able.escaped]))

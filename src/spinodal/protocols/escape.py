@@ -158,8 +158,7 @@ class EscapeSettings(Settings):
 
     @model_validator(mode="after")
     def _consistent(self) -> EscapeSettings:
-        ensemble, modes = self.ensemble, min(*self.task.shape, *self.network.hidden)
-        check_modes(ensemble, modes)
+        check_modes(self.ensemble, *self.task.shape)
         self._check_looks()
         if self.update.idle_batch_size:
             raise InputError(
@@ -167,6 +166,7 @@ class EscapeSettings(Settings):
                 f"'{self.update.sampling}': use sampling 'shuffled' or 'replacement' (minibatches "
                 "of samples), gaussian noise of such batches, or leave batch_size out"
             )
+        modes = self.network.modes(*self.task.shape)
         if self.start.kind == "trap" and self.start.rank > modes:
             raise InputError(
                 f"start.rank must be at most {modes}, the number of strengths, got "
