@@ -1,0 +1,1 @@
+"""Rates when waiting is hopeless: splitting of trajectories, and paths over saddles."""
