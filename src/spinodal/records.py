@@ -108,6 +108,39 @@ class EscapeTimes:
         return EscapeTimes(**{name: column[order] for name, column in columns.items()})
 
 
+VerdictName = Literal[
+    "absorbed",
+    "noise_activated",
+    "noise_drift",
+    "noise_free_drift",
+    "norm_drift",
+    "over_regularised",
+    "converged",
+    "misconfigured",
+    "numerical",
+    "cannot_tell",
+]
+"""What may be said of a wait; 'cannot_tell' is an honest one and names what is missing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """What the evidence supports, the evidence itself, what the wait costs and what to do.
+
+    `evidence` holds one sentence for each finding, for and against, in the order in which they were
+    weighed. `cost` is the wait in words, None where nothing is known about it.
+    """
+
+    verdict: VerdictName
+    evidence: tuple[str, ...]
+    cost: str | None
+    advice: str
+
+    def __str__(self) -> str:
+        """What a paper would print."""
+        return f"{self.verdict.replace('_', ' ')}: {' '.join(self.evidence)}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class RateEstimate:
     """An escape rate per unit time with its interval; `events` says how much it rests on.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,75 +14,29 @@ from scipy import special
 from spinodal.errors import InputError
 from spinodal.records import EscapeTimes, RateEstimate
 from spinodal.statistics.proportion import check_confidence
+from spinodal.statistics.rate_limits import (
+    EXACT_BELOW,
+    Method,
+    median_unbiased_rate,
+    rate_interval,
+)
+from spinodal.statistics.risk import RiskTable, checked_entry, risk_table
 
 if TYPE_CHECKING:  # it takes a second to load, and a rate does not need it
     from scipy import stats
-
-EXACT_BELOW = 5
-"""Fewer events than this get the exact interval instead of the likelihood-ratio one."""
-
-Method = Literal["automatic", "likelihood_ratio", "exact", "fixed_events"]
 
 
 class DivergedWarning(UserWarning):
     """More than one replica in a hundred diverged: leaving them out is no longer harmless."""
 
 
-def rate_interval(
-    events: ArrayLike,
-    exposure: ArrayLike,
+def exponential_rate(
+    times: EscapeTimes,
     *,
     confidence: float = 0.95,
     method: Method = "automatic",
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Lower and upper limits of an exponential rate, elementwise, per unit of exposure.
-
-    'likelihood_ratio': all rates k with 2 (d ln(d / kE) - d + kE) <= chi2_1(confidence), for d
-    events in exposure E. 'exact': inverts the Poisson law of d (Garwood), which never promises
-    too much but is wide. 'fixed_events': watching stopped at the d-th event, where 2kE follows
-    chi2(2d) exactly. 'automatic': 'likelihood_ratio' from EXACT_BELOW events on, 'exact' below.
-
-    Without events every method gives low = 0 and the one-sided high = -ln(1 - confidence) / E.
-    """
-    check_confidence(confidence)
-    d, total = np.broadcast_arrays(np.asarray(events, float), np.asarray(exposure, float))
-    if not np.all(total > 0) or not np.all(d >= 0):
-        raise InputError(
-            "A rate needs a positive exposure and a count of events that is not negative; "
-            "give replicas that were watched for some time."
-        )
-    if method not in get_args(Method):
-        raise InputError(f"Unknown method {method!r}; allowed are {list(get_args(Method))}.")
-    tail, some = (1 - confidence) / 2, np.maximum(d, 1)
-    if method == "fixed_events":
-        low, high = special.gammaincinv(some, tail), special.gammaincinv(some, 1 - tail)
-    else:
-        low, high = special.gammaincinv(some, tail), special.gammaincinv(d + 1, 1 - tail)
-        ratio = (d >= EXACT_BELOW) | (method == "likelihood_ratio")
-        if method != "exact":
-            quantile = special.ndtri(1 - tail) ** 2
-            low = np.where(ratio, some * _ratio_limit(quantile / (2 * some), 0), low)
-            high = np.where(ratio, some * _ratio_limit(quantile / (2 * some), -1), high)
-    none = d == 0
-    return (
-        np.where(none, 0.0, low) / total,
-        np.where(none, -np.log1p(-confidence), high) / total,
-    )
-
-
-def _ratio_limit(fall: NDArray[np.float64], branch: int) -> NDArray[np.float64]:
-    """The x below (branch 0) or above (-1) one at which x - 1 - ln x = fall, elementwise."""
-    # x = -W(-exp(-1 - fall)), but where W's branches meet, at x = 1, scipy's loses its digits
-    # (and from 1e9 events on the upper branch altogether): there a series starts Newton's method.
-    near, side = fall < 1e-2, np.where(branch == 0, -1.0, 1.0) * np.sqrt(2 * fall)
-    x = np.where(near, 1 + side + side**2 / 3, -special.lambertw(-np.exp(-1 - fall), branch).real)
-    for _ in range(3):
-        x = np.where(near, x - (x - 1 - np.log1p(x - 1) - fall) * x / (x - 1), x)
-    return x
-
-
-def exponential_rate(
-    times: EscapeTimes, *, confidence: float = 0.95, method: Method = "automatic"
+    entry: ArrayLike | None = None,
+    estimate: Literal["likelihood", "median_unbiased"] = "likelihood",
 ) -> RateEstimate:
     """Maximum-likelihood rate of memoryless escape, replicas that did not escape included.
 
@@ -91,10 +46,27 @@ def exponential_rate(
     along. With more than 1 % of those there is a warning, with nothing else no estimate. All
     replicas are taken as independent with one rate: where they are nested in data sets,
     `bootstrap.rate_across_datasets` has the honest interval.
+
+    `entry`, shape (replicas,), is when watching began, in time units (delayed entry): exposure
+    counts from there. The choice must not look ahead: a replica that enters when it is found on the
+    plateau may, one that enters because it will escape may not. `estimate` 'median_unbiased' takes
+    the rate from `median_unbiased_rate`, for few events.
     """
-    return rate_from_counts(
-        times.events, times.exposure, times.status_counts, confidence=confidence, method=method
+    exposure = times.exposure
+    if entry is not None:
+        waited = (times.time - checked_entry(times, entry))[times.status != "diverged"]
+        exposure = math.fsum(waited.tolist())
+    found = rate_from_counts(
+        times.events, exposure, times.status_counts, confidence=confidence, method=method
     )
+    if estimate == "likelihood":
+        return found
+    if estimate != "median_unbiased":
+        raise InputError(
+            f"The estimate must be 'likelihood' or 'median_unbiased', got {estimate!r}."
+        )
+    middle = median_unbiased_rate(times.events, exposure, fixed_events=method == "fixed_events")
+    return replace(found, rate=float(middle))
 
 
 def rate_from_counts(
@@ -135,6 +107,16 @@ def _check_exposure(exposure: float, status_counts: dict[str, int]) -> None:
         raise InputError(
             f"All {replicas} replicas diverged, so there is nothing to estimate a rate from; use a "
             "smaller learning rate."
+        )
+    if not math.isfinite(exposure):
+        raise InputError(
+            f"The {replicas} replicas were watched for a time that is not finite; give the time at "
+            "which watching ended."
+        )
+    if 0 < exposure < 1e-290 * max(replicas, 1):
+        raise InputError(
+            f"Times that add up to {exposure:g} have rates beyond the largest number; give them in "
+            "a smaller unit."
         )
     if exposure <= 0:
         raise InputError(
@@ -218,7 +200,9 @@ class SurvivalCurve:
         return self.quantile(0.5)
 
 
-def kaplan_meier(times: EscapeTimes, *, confidence: float = 0.95) -> SurvivalCurve:
+def kaplan_meier(
+    times: EscapeTimes, *, confidence: float = 0.95, entry: ArrayLike | None = None
+) -> SurvivalCurve:
     """Survival without assuming a law: Kaplan-Meier with pointwise log-log limits.
 
     The estimate is `scipy.stats.ecdf`. Its limits do not exist where the curve is exactly 1 or
@@ -226,22 +210,22 @@ def kaplan_meier(times: EscapeTimes, *, confidence: float = 0.95) -> SurvivalCur
     sided, exact), and at 0 the last upper limit is kept. Replicas that escaped elsewhere leave the
     risk set: this is survival in a world without competing events. Those that diverged are left
     out altogether, as in `exponential_rate`.
-    """
-    from scipy import stats
 
+    With `entry`, shape (replicas,), each replica is at risk from then on only, and the curve is
+    survival given that nothing happened before the earliest entry. Where few have entered yet the
+    limits are wide, and where the only one at risk escapes the curve falls to 0 and stays there:
+    start it where several are at risk.
+    """
     check_confidence(confidence)
     check_watched(times)
+    if entry is not None:
+        entry = checked_entry(times, entry)[times.status != "diverged"]
     times = times.estimable
-    result = stats.ecdf(censored_data(times)).sf
-    at, survival = result.quantiles, result.probabilities
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # at survival 1 and 0; mended below
-        limits = result.confidence_interval(confidence_level=confidence, method="log-log")
-    # The stubs take the two limits for numbers; they are step functions like `result` itself.
-    low = limits.low.probabilities.copy()  # pyright: ignore[reportAttributeAccessIssue]
-    high = limits.high.probabilities.copy()  # pyright: ignore[reportAttributeAccessIssue]
-
-    at_risk = times.status.size - np.searchsorted(np.sort(times.time), at, side="left")
+    table = risk_table(times, entry)
+    at, at_risk = table.time, table.at_risk
+    survival, low, high = (
+        _product_limit(table, confidence) if entry is not None else _ecdf(times, confidence)
+    )
     untouched, empty = survival >= 1, survival <= 0
     low[untouched] = (1 - confidence) ** (1 / at_risk[untouched])
     high[untouched] = 1.0
@@ -262,6 +246,31 @@ def kaplan_meier(times: EscapeTimes, *, confidence: float = 0.95) -> SurvivalCur
         events=times.events,
         replicas=times.status.size,
     )
+
+
+def _ecdf(times: EscapeTimes, confidence: float) -> tuple[NDArray, NDArray, NDArray]:
+    """Survival and its limits at all times, from scipy."""
+    from scipy import stats
+
+    result = stats.ecdf(censored_data(times)).sf
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # at survival 1 and 0; mended by the caller
+        limits = result.confidence_interval(confidence_level=confidence, method="log-log")
+    # The stubs take the two limits for numbers; they are step functions like `result` itself.
+    low = limits.low.probabilities.copy()  # pyright: ignore[reportAttributeAccessIssue]
+    high = limits.high.probabilities.copy()  # pyright: ignore[reportAttributeAccessIssue]
+    return result.probabilities, low, high
+
+
+def _product_limit(table: RiskTable, confidence: float) -> tuple[NDArray, NDArray, NDArray]:
+    """The same with delayed entry, which scipy does not have."""
+    d, n = table.escaped, table.at_risk
+    with np.errstate(divide="ignore", invalid="ignore"):  # where nobody is left, or nothing fell
+        survival = np.cumprod(1.0 - d / np.maximum(n, 1))
+        spread = np.sqrt(np.cumsum(np.where(d > 0, d / (n * (n - d)), 0.0)))
+        half = special.ndtri((1 + confidence) / 2) * spread / np.log(survival)
+        low, high = survival ** np.exp(-half), survival ** np.exp(half)
+    return survival, low, high
 
 
 @dataclass(frozen=True, kw_only=True)
