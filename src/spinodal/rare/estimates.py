@@ -1,0 +1,165 @@
+"""What splitting says: a rate with an interval from independent repetitions, and its warnings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.stats import t as student
+
+HEAVY = 1.0
+"""Relative variance of a single repetition from which tails count as heavy."""
+
+SHARE, EXTINCT, FEW = 0.5, 0.1, 5
+"""A share of one repetition, a part of extinct ones and a number of repetitions that are told."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Repetition:
+    """One independent estimate: rate = flux * probability, per unit of time.
+
+    `crossings` were seen while the basin was watched, of which `arrivals` reached the target by
+    themselves; `rounds` of splitting; `ancestors`: crossings from which those that arrived descend.
+    """
+
+    rate: float
+    flux: float
+    probability: float
+    crossings: int
+    arrivals: int
+    rounds: int
+    ancestors: int
+    extinct: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spread:
+    """Mean of independent estimates with its interval, and what speaks against it."""
+
+    mean: float
+    low: float
+    high: float
+    relative_error: float
+    relative_variance: float
+    largest_share: float
+    heavy_tails: bool
+    warning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplittingRate:
+    """An escape rate per unit of time by splitting: 1 / (mean first-passage time).
+
+    `low` and `high` rest on the scatter of independent repetitions. `flux` counts crossings of the
+    first level per unit of time, with the relative standard error `flux_error`; `probability` is
+    the chance to arrive before returning. `steps` were made in all, pilot included, per copy.
+    `extinctions`: repetitions in which nobody arrived; they count as zeros. `heavy_tails` says that
+    the interval promises too much, and `warning` why (empty: nothing to warn of).
+    """
+
+    rate: float
+    low: float
+    high: float
+    confidence: float
+    flux: float
+    flux_error: float
+    probability: float
+    relative_error: float
+    relative_variance: float
+    largest_share: float
+    repetitions: tuple[Repetition, ...]
+    copies: int
+    extinctions: int
+    steps: int
+    time_per_step: float
+    floor: float
+    first_level: float
+    burn_in: int
+    heavy_tails: bool
+    warning: str
+    method: str = "splitting"
+
+    @property
+    def mean_time(self) -> float:
+        """Mean first-passage time; infinite where nobody arrived."""
+        return 1 / self.rate if self.rate > 0 else math.inf
+
+    @property
+    def brute_force_steps(self) -> float:
+        """Steps by which waiting would have had the same relative error: tau / error^2."""
+        if self.rate == 0 or self.relative_error == 0:
+            return math.nan
+        return self.mean_time / self.time_per_step / self.relative_error**2
+
+    @property
+    def gain(self) -> float:
+        """How many times fewer steps than waiting at equal accuracy."""
+        return self.brute_force_steps / self.steps
+
+    def __str__(self) -> str:
+        """What a paper would print."""
+        if self.rate == 0:
+            return (
+                f"< {self.high:.3g}: nobody arrived in {len(self.repetitions)} repetitions of "
+                f"splitting, {self.steps:.3g} steps"
+            )
+        said = f"; {self.warning}" if self.warning else ""
+        return (
+            f"{self.rate:.3g} [{self.low:.3g}, {self.high:.3g}] at {self.confidence:.0%} from "
+            f"{len(self.repetitions)} repetitions of splitting, {self.steps:.3g} steps{said}"
+        )
+
+
+def spread(values: Sequence[float], confidence: float, *, extinct: int = 0) -> Spread:
+    """Mean of independent non-negative estimates, with Student's interval on its logarithm.
+
+    ln mean +- t * standard error / mean: the estimates of a small probability are skewed to the
+    right, and on the logarithm the interval leans the right way and stays positive. Needs at least
+    two values of which one is positive; else the interval is (0, infinity).
+    """
+    x = np.asarray(values, dtype=float)
+    count, mean = len(x), float(x.mean())
+    if count < 2 or mean <= 0:
+        return Spread(
+            mean=mean, low=0.0, high=math.inf, relative_error=math.inf,
+            relative_variance=math.inf, largest_share=1.0, heavy_tails=True,
+            warning="Nobody arrived in any repetition: use more copies, or a better score."
+            if mean <= 0
+            else "One repetition says nothing of its own error: repeat it.",
+        )  # fmt: skip
+    scaled = x / mean
+    variance = float(scaled.var(ddof=1))
+    error = math.sqrt(variance / count)
+    half = float(student.ppf(0.5 + confidence / 2, count - 1)) * error
+    share = float(x.max() / x.sum())
+    complaints = []
+    if variance > HEAVY:
+        complaints.append(
+            f"the estimates scatter by {math.sqrt(variance):.1f} times their mean, so that rare "
+            "large ones may not have been seen"
+        )
+    if share > max(SHARE, 2 / count):
+        complaints.append(f"one of {count} repetitions makes {share:.0%} of the sum")
+    if extinct > EXTINCT * count:
+        complaints.append(f"nobody arrived in {extinct} of {count} repetitions")
+    if count < FEW:
+        complaints.append(f"{count} repetitions are few to judge their scatter by")
+    heavy = bool(complaints)
+    warning = ""
+    if heavy:
+        warning = (
+            f"The interval may be too narrow, because {'; '.join(complaints)}: use more copies, "
+            "more repetitions or a better score."
+        )
+    return Spread(
+        mean=mean,
+        low=mean * math.exp(-half),
+        high=mean * math.exp(min(half, 700.0)),
+        relative_error=error,
+        relative_variance=variance,
+        largest_share=share,
+        heavy_tails=heavy,
+        warning=warning,
+    )

@@ -1,0 +1,141 @@
+"""Excursions: from a state outside the basin until the process returns to it or arrives.
+
+A batch of them moves in lockstep. On the way every state that sets a new maximum of the rank is
+kept: from these, and from no others, a trajectory can be branched later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spinodal.errors import InputError
+from spinodal.rare.swarms import Look, Mask, States, Swarm
+
+FEW = 0.75
+"""Copies that are done are let go of when fewer than this part is still under way."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """Where excursions end and how finely their progress is told apart.
+
+    An excursion ends where the score is at most `floor` or at least `target`, unless the swarm
+    itself says who is home and who arrived. The rank is rounded down to multiples of `resolution`
+    (0: not at all), which bounds how many states an excursion keeps. `memory`: bytes that kept
+    states may take. `longest`: moves of the longest excursion.
+    """
+
+    floor: float
+    target: float
+    resolution: float = 0.0
+    memory: float = 2.0**31
+    longest: int = 10**7
+
+    def arrived(self, look: Look) -> Mask:
+        """Who is at the target."""
+        return look.score >= self.target if look.arrived is None else look.arrived
+
+    def home(self, look: Look) -> Mask:
+        """Who is in the basin."""
+        return look.score <= self.floor if look.home is None else look.home
+
+    def ranks(self, look: Look, arrived: Mask) -> NDArray[np.float64]:
+        """The rank, rounded down; infinite for those that arrived."""
+        ranks = look.score if look.rank is None else look.rank
+        check_scores(ranks)
+        if self.resolution > 0:
+            ranks = np.floor(ranks / self.resolution) * self.resolution
+        return np.where(arrived, np.inf, ranks)
+
+
+def check_scores(scores: NDArray[np.float64]) -> None:
+    """Refuse scores that order nothing."""
+    if not np.isfinite(scores).all():
+        bad = scores[~np.isfinite(scores)][0]
+        raise InputError(
+            f"A score is {bad:g}: scores must be finite numbers; look for a process that diverged "
+            "(smaller steps help), or mend the score."
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """What is kept of a batch of excursions.
+
+    `owner`, `level` (records,) and `states` (records, ...): the states of every new maximum,
+    ordered by excursion and along it. `top` (excursions,): the largest rank, infinite for those
+    that arrived. `moves`: moves made by all together.
+    """
+
+    owner: NDArray[np.int64]
+    level: NDArray[np.float64]
+    states: States
+    top: NDArray[np.float64]
+    moves: int
+
+
+def excursions(
+    swarm: Swarm, states: States, *, seed: int, numbers: Sequence[int], rules: Rules
+) -> Paths:
+    """Excursions from these states, one each, with fresh streams of these numbers."""
+    count = len(states)
+    best, alive = np.full(count, -np.inf), np.arange(count)
+    running = np.ones(count, dtype=bool)  # of the lanes that are still there
+    log: list[tuple[NDArray[np.int64], NDArray[np.float64], States]] = []
+    kept = moves = 0
+
+    def see(look: Look) -> Mask:
+        """Keep the states of new maxima; returns who arrived."""
+        nonlocal kept
+        arrived = rules.arrived(look)
+        ranks = rules.ranks(look, arrived)
+        new = np.flatnonzero(running & (ranks > best[alive]))
+        if len(new):
+            records = swarm.states(new)
+            log.append((alive[new], ranks[new], records))
+            best[alive[new]] = ranks[new]
+            kept += size_of(records)
+            if kept > rules.memory:
+                raise InputError(
+                    f"States of {kept / 2**20:.0f} MiB would be kept for branching, at most "
+                    f"{rules.memory / 2**20:.0f} MiB may be: give a coarser resolution of the "
+                    "score, fewer copies, or more memory."
+                )
+        return arrived
+
+    running &= ~see(swarm.launch(states, seed, numbers))
+    for _ in range(rules.longest):
+        left = int(running.sum())
+        if left == 0:
+            break
+        if left < FEW * len(running):
+            swarm.keep(running)
+            alive, running = alive[running], np.ones(left, dtype=bool)
+        look = swarm.advance()
+        moves += left
+        running &= ~(see(look) | rules.home(look))
+    else:
+        raise InputError(
+            f"{int(running.sum())} of {count} excursions neither returned to the basin nor arrived "
+            f"within {rules.longest} moves: raise the floor of the basin, or allow longer ones."
+        )
+    owner = np.concatenate([part[0] for part in log])
+    order = np.argsort(owner, kind="stable")
+    return Paths(
+        owner=owner[order],
+        level=np.concatenate([part[1] for part in log])[order],
+        states=np.concatenate([part[2] for part in log])[order],
+        top=best,
+        moves=moves,
+    )
+
+
+def size_of(states: States) -> int:
+    """Bytes that states take."""
+    if states.dtype == object:
+        return sum(len(state) for state in states)
+    return states.nbytes

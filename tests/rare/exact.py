@@ -1,0 +1,103 @@
+"""Small processes whose probabilities and mean times are known exactly, observed step by step."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from spinodal.seeding import generator
+
+
+class BirthDeath:
+    """A walk on 0 ... n: up with probability `up`, else down; 0 reflects."""
+
+    def __init__(self, up: float, start: int = 0) -> None:
+        self.up, self.place = up, start
+        self.reseed(0)
+
+    def advance(self, steps: int) -> None:
+        for _ in range(steps):
+            self._count += 1
+            word = (self._key + self._count) & (2**64 - 1)  # splitmix64
+            word = ((word * 0x9E3779B97F4A7C15) ^ 0x1234567) & (2**64 - 1)
+            word = ((word ^ (word >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+            word = ((word ^ (word >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+            uniform = (word ^ (word >> 31)) / 2**64
+            self.place = max(0, self.place + (1 if uniform < self.up else -1))
+
+    def score(self) -> float:
+        return float(self.place)
+
+    def get_state(self) -> bytes:
+        return struct.pack("<qQQ", self.place, self._key, self._count)
+
+    def set_state(self, state: bytes) -> None:
+        self.place, self._key, self._count = struct.unpack("<qQQ", state)
+
+    def reseed(self, seed: int, *path: str | int) -> None:
+        self._key = int(generator(seed, *path).integers(2**63))
+        self._count = 0
+
+
+def ruin(up: float, start: int, top: int) -> float:
+    """Probability of the walk to reach `top` before 0."""
+    ratio = (1 - up) / up
+    return (1 - ratio**start) / (1 - ratio**top)
+
+
+def birth_death_time(up: float, start: int, top: int) -> float:
+    """Mean steps from `start` until `top`, by linear algebra."""
+    matrix = np.zeros((top, top))
+    for place in range(top):
+        matrix[place, max(place - 1, 0)] += 1 - up
+        if place + 1 < top:
+            matrix[place, place + 1] += up
+    return float(np.linalg.solve(np.eye(top) - matrix, np.ones(top))[start])
+
+
+def chain_time(
+    move: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    deviation: float,
+    *,
+    start: float,
+    target: float,
+    low: float,
+    nodes: int = 400,
+) -> float:
+    """Mean steps of x <- move(x) + deviation * normal from `start` until x >= target.
+
+    Nystrom's method with Gauss-Legendre nodes for u(x) = 1 + int k(x, y) u(y) dy on (low, target):
+    exact for the chain observed at every step.
+    """
+    x, weight = np.polynomial.legendre.leggauss(nodes)
+    x = 0.5 * (target - low) * (x + 1) + low
+    weight = 0.5 * (target - low) * weight
+    kernel = norm.pdf(x[None, :], loc=move(x)[:, None], scale=deviation) * weight
+    u = np.linalg.solve(np.eye(nodes) - kernel, np.ones(nodes))
+    here = norm.pdf(x, loc=move(np.array([start])), scale=deviation) * weight
+    return float(1 + here @ u)
+
+
+def chain_probability(
+    move: Callable[[NDArray[np.float64]], NDArray[np.float64]],
+    deviation: float,
+    *,
+    start: float,
+    floor: float,
+    target: float,
+    nodes: int = 400,
+) -> float:
+    """P(x >= target before x <= floor) from `start` of the same chain, by the same method."""
+    x, weight = np.polynomial.legendre.leggauss(nodes)
+    x = 0.5 * (target - floor) * (x + 1) + floor
+    weight = 0.5 * (target - floor) * weight
+    kernel = norm.pdf(x[None, :], loc=move(x)[:, None], scale=deviation) * weight
+    source = norm.sf(target, loc=move(x), scale=deviation)
+    u = np.linalg.solve(np.eye(nodes) - kernel, source)
+    there = float(norm.sf(target, loc=move(np.array([start]))[0], scale=deviation))
+    here = norm.pdf(x, loc=move(np.array([start])), scale=deviation) * weight
+    return there + float(here @ u)
