@@ -39,7 +39,7 @@ def test_a_spring_has_the_stationary_variance_of_the_discrete_rule():
     for i in range(3):
         assert_consistent(x[:, i].var(), variance[i], variance[i] * math.sqrt(2 / 6000))
         assert_consistent(x[:, i].mean(), 0.0, math.sqrt(variance[i] / 6000))
-    correlation = np.corrcoef(x.T)[np.triu_indices(3, 1)]
+    correlation = np.asarray(np.corrcoef(x.T))[np.triu_indices(3, 1)]
     assert np.abs(correlation).max() < 4 / math.sqrt(6000)
 
 

@@ -68,7 +68,9 @@ def products(landscape: Landscape, points: Array, directions: Array, scale: floa
     return (ahead - behind) * (length / (2 * _SHIFT * scale))
 
 
-def steepest(landscape: Landscape, points: Array, scale: float, guess: Array) -> tuple[float, Array]:
+def steepest(
+    landscape: Landscape, points: Array, scale: float, guess: Array
+) -> tuple[float, Array]:
     """Largest curvature (in modulus) over several points, by power iteration from `guess`."""
     largest = 0.0
     for _ in range(12):

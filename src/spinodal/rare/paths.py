@@ -86,7 +86,7 @@ def string_method(
     `end` are minima (`relax` finds them), shape (coordinates,); directions without curvature are
     allowed at minima and saddle. `initial` is a first path of any number of points, of which the
     ends are replaced. `tolerance` is that of the saddle's gradient, as a fraction of the largest
-    on the first path. `most` bounds the updates of the images; `seed` chooses first vectors of
+    on the path. `most` bounds the updates of the images; `seed` chooses first vectors of
     searches for curvatures, on which no answer depends beyond rounding.
 
     InputError: ends that are no minima, losses that are not finite.
@@ -100,12 +100,12 @@ def string_method(
     path = _spread(_initial(initial, first, last), images)
     safe = _watched(landscape)
     scale = float(np.linalg.norm(last - first))
-    size = float(np.linalg.norm(safe(path)[1], axis=1).max())
-    _check_ends(safe, path[[0, -1]], scale, size, seed)
-    path, losses, count, climber = _settle(safe, path, scale, size, tolerance, most, seed)
+    _check_ends(safe, path, scale, seed)
+    path, losses, count, climber = _settle(safe, path, scale, most, seed)
     if climber is None:
         return _finished(path, losses, None, math.nan, None, count, converged=True)
     spacing = float(np.linalg.norm(np.diff(path, axis=0), axis=1).max())
+    size = _size(safe(path)[1])
     saddle, residual = polish(
         safe, path[climber], scale=scale, tolerance=tolerance * size, reach=0.5 * spacing
     )
@@ -139,32 +139,23 @@ def relax(
             found, _ = polish(safe, x, scale=scale, tolerance=goal, reach=0.1 * scale)
             # Newton's method would as well go to a saddle: a minimum is not higher.
             return found if safe(found[None])[0][0] <= loss + goal * scale else x
-        x = x - 0.8 / largest * gradient
+        x = x + _step(-gradient[None], largest, 0.5 * scale)[0]
     raise InputError(
         f"No minimum was reached in {most} steps of descent; start nearer to one or allow more."
     )
 
 
 def _settle(
-    landscape: Landscape,
-    path: Array,
-    scale: float,
-    size: float,
-    tolerance: float,
-    most: int,
-    seed: int,
+    landscape: Landscape, path: Array, scale: float, most: int, seed: int
 ) -> tuple[Array, Array, int, int | None]:
     """Slide and climb until nothing moves: path, losses, updates made, the image that climbed."""
     guess = generator(seed, "steepest").standard_normal(path.shape)
     climber: int | None = None
     losses, gradients = landscape(path)
-    step, count = 0.0, 0
-    # Newton's method needs a start near the saddle, not on it.
-    calm = max(_ROUGH * 0.1, 10 * tolerance) * size
+    largest, count = 0.0, 0
     while count < most:
         if count % _LOOK == 0:
             largest, guess = steepest(landscape, path, scale, guess)
-            step = 0.8 / largest
         force = -gradients
         if climber is not None:
             along = path[climber + 1] - path[climber - 1]
@@ -172,21 +163,34 @@ def _settle(
             force[climber] += 2 * (gradients[climber] @ along) * along
         before = path
         path = path.copy()
-        path[1:-1] += step * force[1:-1]
+        spacing = float(np.linalg.norm(path[1] - path[0]))
+        path[1:-1] += _step(force[1:-1], largest, spacing)
         path = _spread(path, len(path), climber)
         losses, gradients = landscape(path)
         count += 1
-        moved = float(np.linalg.norm(path - before, axis=1).max()) / step
-        if climber is None and moved < _ROUGH * size:
-            climber = _highest(losses)
-            if climber is None:
+        moved = float(np.linalg.norm(path - before, axis=1).max()) * largest
+        smooth = moved < _ROUGH * _size(gradients)
+        if climber is None:
+            if smooth and (climber := _highest(losses)) is None:
                 break
-        elif climber is not None:
-            if float(np.linalg.norm(gradients[climber])) < calm and moved < _ROUGH * size:
+        else:
+            # Newton's method needs a start near the saddle, not on it.
+            if smooth and _size(gradients[[climber]]) < 0.1 * _ROUGH * _size(gradients):
                 break
             if count % _LOOK == 0 and losses.max() > losses[climber]:
                 climber = _highest(losses) or climber
     return path, losses, count, climber if climber is not None else _highest(losses)
+
+
+def _size(gradients: Array) -> float:
+    """Length of the longest gradient."""
+    return float(np.linalg.norm(gradients, axis=1).max())
+
+
+def _step(force: Array, largest: float, reach: float) -> Array:
+    """The displacement of one update, force / (largest curvature), none longer than `reach`."""
+    length = np.linalg.norm(force, axis=1, keepdims=True)
+    return force * np.minimum(0.8 / max(largest, 1e-300), reach / np.maximum(length, 1e-300))
 
 
 def _highest(losses: Array) -> int | None:
@@ -225,7 +229,6 @@ def _finished(
     *,
     converged: bool,
 ) -> SaddlePath:
-    rises = np.diff(losses) > 1e-9 * (losses.max() - losses.min())
     arc = _arc(path)
     return SaddlePath(
         positions=path,
@@ -235,10 +238,26 @@ def _finished(
         saddle_loss=float(losses.max() if climber is None else losses[climber]),
         residual=residual,
         curvatures=spectrum,
-        passes=int((rises[:-1] & ~rises[1:]).sum()),
+        passes=_passes(losses),
         iterations=count,
         converged=converged,
     )
+
+
+def _passes(losses: Array) -> int:
+    """Maxima between the ends that stand out by a thousandth of all that the losses span."""
+    enough = 1e-3 * float(np.ptp(losses))
+    count, low, high, rising = 0, losses[0], losses[0], False
+    for loss in losses:
+        if rising:
+            high = max(high, loss)
+            if loss < high - enough:
+                count, low, rising = count + 1, loss, False
+        else:
+            low = min(low, loss)
+            if loss > low + enough:
+                high, rising = loss, True
+    return count
 
 
 def _point(name: str, value: ArrayLike) -> Array:
@@ -282,9 +301,10 @@ def _watched(landscape: Landscape) -> Callable[[Array], tuple[Array, Array]]:
     return found
 
 
-def _check_ends(landscape: Landscape, ends: Array, scale: float, size: float, seed: int) -> None:
-    lengths = np.linalg.norm(landscape(ends)[1], axis=1)
-    for name, end, length in zip(("start", "end"), ends, lengths, strict=True):
+def _check_ends(landscape: Landscape, path: Array, scale: float, seed: int) -> None:
+    gradients = landscape(path)[1]
+    size, lengths = _size(gradients), np.linalg.norm(gradients[[0, -1]], axis=1)
+    for name, end, length in zip(("start", "end"), path[[0, -1]], lengths, strict=True):
         if length > STATIONARY * size:
             raise InputError(
                 f"The {name} is no minimum: its gradient has length {length:.3g}, and "
