@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from spinodal.dynamics.diffusions import Diffusion
 from spinodal.seeding import generator
 
 
@@ -41,6 +42,19 @@ class BirthDeath:
     def reseed(self, seed: int, *path: str | int) -> None:
         self._key = int(generator(seed, *path).integers(2**63))
         self._count = 0
+
+
+class Walk(Diffusion):
+    """The same walk for many walkers at once, driven by normals; its score has ties."""
+
+    def __init__(self, up: float) -> None:
+        super().__init__(gradient=np.zeros_like, score=lambda x: x[:, 0], step=1.0, temperature=1.0)
+        object.__setattr__(self, "edge", float(norm.ppf(up)))
+
+    def move(
+        self, positions: NDArray[np.float64], kicks: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        return np.maximum(positions + np.where(kicks < vars(self)["edge"], 1.0, -1.0), 0.0)
 
 
 def ruin(up: float, start: int, top: int) -> float:

@@ -20,7 +20,7 @@ from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, Pos
 from spinodal.errors import InputError
 from spinodal.rare.estimates import Repetition, SplittingRate, spread
 from spinodal.rare.excursions import Paths, Rules, excursions
-from spinodal.rare.flux import Crossings, Numbers, explore, watch
+from spinodal.rare.flux import Basin, Crossings, Numbers, explore, watch
 from spinodal.rare.population import Population
 from spinodal.rare.swarms import States, Swarm
 from spinodal.records import Settings
@@ -117,7 +117,7 @@ def probability(
     def work(fork: Swarm, group: Sequence[int]) -> tuple[list[Population], int]:
         numbers = [Numbers(one) for one in group]
         draws = [generator(seed, "splitting", one) for one in group]
-        return _split(fork, [entrances] * len(group), rules, settings, seed, numbers, draws)
+        return split(fork, [entrances] * len(group), rules, settings, seed, numbers, draws)
 
     found, moves = _groups(swarm, work, settings, workers, progress)
     values = tuple(math.exp(one.log_probability) for one in found)
@@ -157,27 +157,9 @@ def rate(
     """
     settings = settings or SplittingSettings()
     check_seed(seed)
-    if math.isnan(target):
-        raise InputError("The target is no number; give the score at which the process arrived.")
-    for what, level in (("floor", settings.floor), ("first level", settings.first_level)):
-        if level is not None and not level < target:
-            raise InputError(
-                f"The {what} is {level:g}, but the target is {target:g}: it must lie below."
-            )
-    basin = explore(
-        swarm,
-        target=target,
-        floor=settings.floor,
-        first_level=settings.first_level,
-        burn_in=settings.burn_in,
-        copies=settings.watchers,
-        quantile=settings.quantile,
-        seed=seed,
-    )
-    _check_order(basin.floor, target)
+    basin = find_basin(swarm, target, settings, seed)
     rules = settings.rules(basin.floor, target)
-    wanted = settings.crossings or settings.copies
-    moves = max(basin.burn_in, 1, math.ceil(wanted / (basin.flux * settings.watchers)))
+    moves = watching(basin, settings)
 
     def work(fork: Swarm, group: Sequence[int]) -> tuple[list[tuple[Crossings, Population]], int]:
         numbers = [Numbers(one) for one in group]
@@ -186,7 +168,7 @@ def rate(
             fork, rules, basin, seed=seed, numbers=numbers, copies=settings.watchers, moves=moves
         )
         entrances = [one.states for one in seen]
-        found, made = _split(fork, entrances, rules, settings, seed, numbers, draws)
+        found, made = split(fork, entrances, rules, settings, seed, numbers, draws)
         watched = len(group) * settings.watchers * (moves + basin.burn_in)
         return list(zip(seen, found, strict=True)), made + watched
 
@@ -223,6 +205,35 @@ def rate(
     )
 
 
+def find_basin(swarm: Swarm, target: float, settings: SplittingSettings, seed: int) -> Basin:
+    """The basin's edge and first level, given or by a pilot, checked against the target."""
+    if math.isnan(target):
+        raise InputError("The target is no number; give the score at which the process arrived.")
+    for what, level in (("floor", settings.floor), ("first level", settings.first_level)):
+        if level is not None and not level < target:
+            raise InputError(
+                f"The {what} is {level:g}, but the target is {target:g}: it must lie below."
+            )
+    basin = explore(
+        swarm,
+        target=target,
+        floor=settings.floor,
+        first_level=settings.first_level,
+        burn_in=settings.burn_in,
+        copies=settings.watchers,
+        quantile=settings.quantile,
+        seed=seed,
+    )
+    _check_order(basin.floor, target)
+    return basin
+
+
+def watching(basin: Basin, settings: SplittingSettings) -> int:
+    """Moves of watching until about as many crossings as are wanted."""
+    wanted = settings.crossings or settings.copies
+    return max(basin.burn_in, 1, math.ceil(wanted / (basin.flux * settings.watchers)))
+
+
 def _repetition(seen: Crossings, found: Population, per_move: float) -> Repetition:
     p = math.exp(found.log_probability)
     arrived = np.isinf(found.top)
@@ -246,7 +257,7 @@ def _check_order(floor: float, target: float) -> None:
         )
 
 
-def _split(
+def split(
     swarm: Swarm,
     entrances: Sequence[States | None],
     rules: Rules,
@@ -254,8 +265,12 @@ def _split(
     seed: int,
     numbers: Sequence[Numbers],
     draws: Sequence[np.random.Generator],
+    observe: Callable[[Paths], None] = lambda paths: None,
 ) -> tuple[list[Population], int]:
-    """Populations from these entrances, all of them moved in the same batches; and the moves."""
+    """Populations from these entrances, all of them moved in the same batches; and the moves.
+
+    `observe` is shown every batch of excursions.
+    """
     populations = [Population(settings.copies, settings.kill, draw) for draw in draws]
     waiting: list[tuple[int, NDArray[np.intp], States]] = []
     for one, (population, states) in enumerate(zip(populations, entrances, strict=True)):
@@ -270,6 +285,7 @@ def _split(
         fresh = [number for one, slots, _ in waiting for number in numbers[one].take(len(slots))]
         states = np.concatenate([part for _, _, part in waiting])
         paths = excursions(swarm, states, seed=seed, numbers=fresh, rules=rules)
+        observe(paths)
         moves += paths.moves
         first, again = 0, []
         for one, slots, _ in waiting:

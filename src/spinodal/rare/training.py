@@ -37,6 +37,9 @@ Score = Callable[[NDArray[np.float64], Layers], NDArray[np.float64]]
 
 Rank = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 
+LOOKS = 5
+"""Looks for branching between two looks of the ensemble, about."""
+
 OLDEST = 2**22
 """Updates after which Adam's corrections must have become 1."""
 
@@ -47,16 +50,21 @@ class TrainingSwarm:
     The score is the amplitude strength**(1 / depth) of the event's mode (turned round for an event
     below its threshold) or the test error; a `score` of one's own replaces it. Copies have arrived
     when they are beyond the event's threshold, exactly as brute force has it; their score is then
-    infinite for the sake of order. A state is a row of weights and, where there are any, momenta
-    and second moments.
+    infinite for the sake of order. A state is a row of weights, where there are any momenta and
+    second moments, and the updates made since the ensemble's last look.
     """
 
     def __init__(
-        self, ensemble: Ensemble, *, seed: int, dataset: int = 0, score: Score | None = None
-    ) -> None:
-        """Clones for the one event of `ensemble`, on data set number `dataset` under `seed`."""
+        self, ensemble: Ensemble, *, seed: int, dataset: int = 0, score: Score | None = None,
+        look_every: int | None = None,
+    ) -> None:  # fmt: skip
+        """Clones for the one event of `ensemble`, on data set number `dataset` under `seed`.
+
+        `look_every` divides `check_every`: copies are branched at these looks too, while they
+        arrive at the ensemble's own looks only. Default: about a fifth of `check_every`.
+        """
         self._event = checked_event(ensemble)
-        self.ensemble, self.every, self._score = ensemble, ensemble.check_every, score
+        self.ensemble, self._score = ensemble, score
         self._seed = check_seed(seed)
         self.dataset = dataset
         network, task = ensemble.network, ensemble.task
@@ -69,15 +77,18 @@ class TrainingSwarm:
             network, ensemble.update, [self._data], np.zeros(1, dtype=np.int64), seed=seed,
             replicas=[0], task=task,
         )  # fmt: skip
-        self._birth = _birth(self._plan, ensemble)
+        self.birth = _birth(self._plan, ensemble)
+        self.every = _look_every(self._plan, ensemble.check_every, look_every)
+        self._phase = np.zeros(1, dtype=np.int64)  # updates since the ensemble's last look
         self._threshold = self._resolve(self._bare)
         self._machine: Machine | None = None
 
     def fork(self) -> TrainingSwarm:
         """Another swarm of the same training run."""
         return TrainingSwarm(
-            self.ensemble, seed=self._seed, dataset=self.dataset, score=self._score
-        )
+            self.ensemble, seed=self._seed, dataset=self.dataset, score=self._score,
+            look_every=self.every,
+        )  # fmt: skip
 
     def start(self, seed: int, numbers: Sequence[int]) -> States:
         """The ensemble's start for replicas of these numbers; momenta begin at zero."""
@@ -87,7 +98,7 @@ class TrainingSwarm:
             replicas=numbers,  # pyright: ignore[reportArgumentType]
         )  # fmt: skip
         flat = np.concatenate([layer.reshape(-1, len(numbers)) for layer in layers])
-        rows = np.zeros((len(numbers), len(flat) * self._parts), dtype=self._plan.precision)
+        rows = np.zeros((len(numbers), len(flat) * self._parts + 1), dtype=self._plan.precision)
         rows[:, : len(flat)] = flat.T
         return rows
 
@@ -97,11 +108,12 @@ class TrainingSwarm:
         self._plan = replace(
             self._plan, seed=seed, replicas=tuple(int(n) for n in numbers), dataset_of=lanes
         )
-        columns = np.ascontiguousarray(states.T).reshape(self._parts, -1, len(numbers))
+        columns = np.ascontiguousarray(states[:, :-1].T).reshape(self._parts, -1, len(numbers))
+        self._phase = states[:, -1].astype(np.int64)
         machine = build(self._plan, as_layers(columns[0], self._plan.shapes))
-        if self._birth or self._parts > 1:
+        if self.birth or self._parts > 1:
             state = {**machine.state(), **dict(zip(NAMES, columns, strict=False))}
-            machine.restore(self._birth, state)
+            machine.restore(self.birth, state)
         self._machine = machine
         self._gauge = Gauge(
             [self._data], lanes, inputs=self._inputs, linear=self._plan.path == "moments"
@@ -112,7 +124,8 @@ class TrainingSwarm:
         """See `Swarm`; the streams go on, whose later numbers are independent of all before."""
         machine = self._running
         state = machine.state()
-        columns = states.T.reshape(self._parts, -1, len(lanes))
+        columns = states[:, :-1].T.reshape(self._parts, -1, len(lanes))
+        self._phase[lanes] = states[:, -1].astype(np.int64)
         for name, column in zip(NAMES, columns, strict=False):
             state[name][:, lanes] = column
         machine.restore(machine.step, state)
@@ -126,6 +139,7 @@ class TrainingSwarm:
         """See `Swarm`."""
         with np.errstate(over="ignore", invalid="ignore", under="ignore"):
             trace = self._running.advance(self.every, self.every)
+        self._phase = (self._phase + self.every) % self.ensemble.check_every
         return self._look(trace, self._running.layers)
 
     def states(self, lanes: NDArray[np.intp]) -> States:
@@ -135,7 +149,9 @@ class TrainingSwarm:
             parts = [layer.reshape(-1, layer.shape[-1])[:, lanes] for layer in self._running.layers]
         else:
             parts = [state[name][:, lanes] for name in NAMES[: self._parts]]
-        return np.ascontiguousarray(np.concatenate(parts).T)
+        return np.ascontiguousarray(np.concatenate([*parts, self._phase[None, lanes]]).T).astype(
+            self._plan.precision, copy=False
+        )
 
     def features(self) -> NDArray[np.float64]:
         """Amplitudes of all modes, the event's test error too, and the norm of every layer."""
@@ -151,6 +167,7 @@ class TrainingSwarm:
         """See `Swarm`."""
         self._running.keep(mask)
         self._gauge.keep(mask)
+        self._phase = self._phase[mask]
         self._strengths, self._errors = self._strengths[:, mask], self._errors[mask]
 
     @property
@@ -194,7 +211,8 @@ class TrainingSwarm:
                     f"The score must be one number per copy, shape {values.shape}, got shape "
                     f"{score.shape}."
                 )
-        return Look(score=score, arrived=sign * values > sign * self._threshold)
+        beyond = sign * values > sign * self._threshold
+        return Look(score=score, arrived=beyond & (self._phase == 0))
 
     def _resolve(self, data: Data) -> float:
         """The threshold as a number."""
@@ -256,6 +274,19 @@ def _birth(plan: Plan, ensemble: Ensemble) -> int:
     )
 
 
+def _look_every(plan: Plan, check_every: int, wanted: int | None) -> int:
+    """Updates between two looks at which copies may be branched: a divisor of `check_every`."""
+    epoch = plan.stretches[0].per_epoch if plan.sampling == "shuffled" else 1
+    allowed = [n for n in range(epoch, check_every + 1, epoch) if check_every % n == 0]
+    if wanted is not None and wanted not in allowed:
+        raise InputError(
+            f"look_every must divide check_every = {check_every} and hold whole epochs, got "
+            f"{wanted}: use one of {', '.join(map(str, allowed[:12]))}."
+        )
+    few = [n for n in allowed if n <= max(check_every // LOOKS, allowed[0])]
+    return few[-1] if wanted is None else wanted
+
+
 def training_rate(
     ensemble: Ensemble,
     *,
@@ -263,6 +294,7 @@ def training_rate(
     repetitions: int = 20,
     copies: int = 512,
     dataset: int = 0,
+    look_every: int | None = None,
     score: Score | None = None,
     rank: Rank | None = None,
     settings: SplittingSettings | None = None,
@@ -273,15 +305,18 @@ def training_rate(
 
     The same number as that of brute force, 1 / (mean time from the ensemble's start until the event
     is seen at a look, every `check_every` updates), on data set number `dataset`; `steps` of the
-    ensemble is not used. `score` replaces the amplitude of the event's mode, `rank` (an estimated
-    committor of the features) only the order in which copies are given up. `settings` replaces
-    `repetitions` and `copies` and says more. With Adam the rate is that of a run whose corrections
-    have faded. No number depends on `workers`, which share the repetitions as threads.
+    ensemble is not used. `look_every` is that of `TrainingSwarm`. `score` replaces the amplitude of
+    the event's mode, `rank` (an estimated committor of the features) only the order in which copies
+    are given up. `settings` replaces `repetitions` and `copies` and says more. With Adam the rate
+    is that of a run whose corrections have faded. No number depends on `workers`, which share the
+    repetitions as threads.
     """
     settings = settings or SplittingSettings(
         repetitions=repetitions, copies=copies, watchers=64, resolution=_resolution(ensemble, score)
     )
-    swarm: Swarm = TrainingSwarm(ensemble, seed=seed, dataset=dataset, score=score)
+    swarm: Swarm = TrainingSwarm(
+        ensemble, seed=seed, dataset=dataset, score=score, look_every=look_every
+    )
     if rank is not None:
         swarm = Ranked(swarm, rank)
     per_step = float(ensemble.update.time(1))

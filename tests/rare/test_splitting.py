@@ -1,0 +1,312 @@
+"""Splitting against exact answers: unbiased with ties, bad scores and few copies; honest intervals.
+
+The exact processes are in `exact.py`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers import assert_consistent, assert_covers
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from exact import BirthDeath, Walk, birth_death_time, chain_probability, chain_time, ruin
+
+from spinodal.dynamics.diffusions import Diffusion
+from spinodal.errors import InputError
+from spinodal.rare.estimates import spread
+from spinodal.rare.flux import Numbers
+from spinodal.rare.population import Population
+from spinodal.rare.splitting import SplittingSettings, probability, rate
+from spinodal.rare.swarms import DiffusionSwarm, ProcessSwarm, Ranked
+
+STEP = 0.1
+OU = Diffusion(gradient=lambda x: x, score=lambda x: x[:, 0], step=STEP, temperature=1.0)
+DEVIATION = math.sqrt(2 * STEP)
+
+
+FEW = SplittingSettings(repetitions=16, copies=32, watchers=8)
+
+
+def fall(x: np.ndarray) -> np.ndarray:
+    """The deterministic part of a step of `OU`."""
+    return x * (1 - STEP)
+
+
+def many(repetitions: int = 250, copies: int = 16, **more: float) -> SplittingSettings:
+    return SplittingSettings.model_validate({"repetitions": repetitions, "copies": copies, **more})
+
+
+def mean_is(values: tuple[float, ...], truth: float) -> None:
+    x = np.array(values)
+    assert_consistent(x.mean(), truth, x.std(ddof=1) / math.sqrt(len(x)))
+
+
+def walk(start: float, up: float = 0.4) -> DiffusionSwarm:
+    return DiffusionSwarm(Walk(up), [start])
+
+
+def ruin_values(**more: float) -> tuple[float, ...]:
+    """Estimates of P(12 before 0) from 1 for the walk that drifts down."""
+    swarm = walk(1.0)
+    settings = SplittingSettings.model_validate({**dict(many()), **more})
+    found = probability(swarm, swarm.start(0, [0]), floor=0, target=12, seed=5, settings=settings)
+    return found.values
+
+
+@pytest.mark.parametrize(("copies", "fraction"), [(16, 0.1), (16, 0.5), (5, 0.9)])
+def test_the_probability_of_a_walk_with_ties_is_unbiased_for_any_kill_number(copies, fraction):
+    values = ruin_values(copies=copies, kill_fraction=fraction)
+    mean_is(values, ruin(0.4, 1, 12))
+
+
+def test_extinct_populations_count_as_zeros():
+    values = np.array(ruin_values(copies=3, repetitions=900))
+    assert (values == 0).mean() > 0.4
+    mean_is(tuple(values), ruin(0.4, 1, 12))
+
+
+def test_forgetting_ties_is_seen(monkeypatch):
+    branch = Population.branch
+
+    def forgetful(self: Population):
+        before = self.log_weight
+        found = branch(self)
+        if found is not None:
+            self.log_weight = before + math.log1p(-self.kill / self.copies)
+        return found
+
+    monkeypatch.setattr(Population, "branch", forgetful)
+    with pytest.raises(AssertionError, match="standard errors"):
+        mean_is(ruin_values(), ruin(0.4, 1, 12))
+
+
+def test_any_process_of_ones_own_can_be_split():
+    swarm = ProcessSwarm(lambda: BirthDeath(0.4, start=1))
+    found = probability(
+        swarm, swarm.start(0, [0]), floor=0, target=8, seed=2, settings=many(150, 12)
+    )
+    mean_is(found.values, ruin(0.4, 1, 8))
+
+
+def test_a_chain_in_continuous_space_has_the_probability_of_its_integral_equation():
+    swarm = DiffusionSwarm(OU, [0.7])
+    truth = chain_probability(fall, DEVIATION, start=0.7, floor=0.0, target=3.5)
+    found = probability(
+        swarm, swarm.start(0, [0]), floor=0, target=3.5, seed=3, settings=many(160, 24)
+    )
+    mean_is(found.values, truth)
+
+
+def test_a_bad_rank_costs_variance_but_no_bias():
+    truth = chain_probability(fall, DEVIATION, start=0.7, floor=0.0, target=2.5)
+    swarm = DiffusionSwarm(OU, [0.7])
+    useless = Ranked(swarm, lambda x: np.sin(20 * x[:, 0]) + 0.1 * x[:, 0])
+    values = [
+        probability(
+            one, swarm.start(0, [0]), floor=0, target=2.5, seed=3, settings=many(200, 20)
+        ).values
+        for one in (swarm, useless)
+    ]
+    for some in values:
+        mean_is(some, truth)
+    assert np.var(values[1]) > 2 * np.var(values[0])
+
+
+def test_two_channels_are_both_counted_although_the_score_sees_one():
+    """From 0 either coordinate may reach 2.5; the rank follows the first one only."""
+    both = Diffusion(
+        gradient=lambda x: x, score=lambda x: x.max(axis=1), step=STEP, temperature=1.0
+    )
+    swarm = DiffusionSwarm(both, [0.0, 0.0])
+    blind = Ranked(swarm, lambda x: x[:, 0])
+    rates = [
+        rate(one, target=3.0, seed=8, settings=many(24, 40, watchers=8)) for one in (swarm, blind)
+    ]
+    difference = rates[0].rate - rates[1].rate
+    error = math.hypot(*(one.rate * one.relative_error for one in rates))
+    assert_consistent(difference, 0.0, error)
+
+
+@pytest.mark.parametrize("target", [1.0, 2.0, 4.5])
+def test_mean_passage_times_are_those_of_the_integral_equation_high_and_low(target):
+    truth = chain_time(fall, DEVIATION, start=0.0, target=target, low=-8.0)
+    found = rate(
+        DiffusionSwarm(OU, [0.0]), target=target, seed=11, settings=many(24, 40, watchers=8)
+    )
+    assert_consistent(found.rate * truth, 1.0, found.relative_error)
+    assert found.relative_error < 0.25
+
+
+@pytest.mark.parametrize(("start", "top"), [(0, 4), (3, 5), (0, 14)])
+def test_mean_times_of_the_walk_are_exact_from_any_start(start, top):
+    found = rate(walk(float(start)), target=top, seed=1, settings=many(30, 40, watchers=8))
+    assert_consistent(found.rate * birth_death_time(0.4, start, top), 1.0, found.relative_error)
+
+
+def test_time_per_step_and_looking_less_often_change_the_unit_and_what_is_seen():
+    every = rate(DiffusionSwarm(OU, [0.0]), target=2.0, seed=4, settings=FEW)
+    scaled = rate(
+        DiffusionSwarm(OU, [0.0]),
+        target=2.0,
+        seed=4,
+        settings=many(16, 32, watchers=8),
+        time_per_step=STEP,
+    )
+    assert scaled.rate == pytest.approx(every.rate / STEP)
+    seldom = rate(DiffusionSwarm(OU, [0.0], every=5), target=2.0, seed=4, settings=FEW)
+    # Five steps of x <- (1 - h) x + noise are one step of the same kind.
+    decay = (1 - STEP) ** 5
+    deviation = DEVIATION * math.sqrt((1 - decay**2) / (1 - (1 - STEP) ** 2))
+    truth = 5 * chain_time(lambda x: decay * x, deviation, start=0.0, target=2.0, low=-8.0)
+    assert_consistent(seldom.rate * truth, 1.0, seldom.relative_error)
+
+
+def test_intervals_cover_at_their_nominal_rate():
+    truth = chain_probability(fall, DEVIATION, start=0.7, floor=0.0, target=2.0)
+    swarm = DiffusionSwarm(OU, [0.7])
+    found = probability(
+        swarm, swarm.start(0, [0]), floor=0, target=2.0, seed=9, settings=many(1000, 20)
+    )
+    parts = np.array(found.values).reshape(-1, 8)
+    said = [spread(part.tolist(), 0.95) for part in parts]
+    assert_covers(sum(s.low <= truth <= s.high for s in said), len(said), 0.95)
+
+
+def test_the_same_seed_gives_the_same_numbers_on_any_number_of_threads():
+    swarm = DiffusionSwarm(OU, [0.0])
+    one, two, other = (
+        rate(swarm, target=3.0, seed=seed, settings=many(6, 40, watchers=8), workers=workers)
+        for seed, workers in ((1, 1), (1, 3), (2, 1))
+    )
+    assert one == two
+    assert one.rate != other.rate
+
+
+class Spy(DiffusionSwarm):
+    """Notes the numbers that copies are given."""
+
+    def __init__(self) -> None:
+        super().__init__(OU, [0.0])
+        self.given: list[int] = []
+
+    def fork(self) -> Spy:
+        return self
+
+    def launch(self, states, seed, numbers):
+        self.given += list(numbers)
+        return super().launch(states, seed, numbers)
+
+
+def test_no_two_copies_ever_share_a_number_and_so_a_stream(monkeypatch):
+    spy = Spy()
+    rate(spy, target=3.0, seed=1, settings=many(5, 20, watchers=4))
+    assert len(set(spy.given)) == len(spy.given) > 100
+    monkeypatch.setattr(Numbers, "take", lambda self, count: [self._next] * count)
+    spy, start = Spy(), np.array([[0.7]])
+    probability(spy, start, floor=0, target=2, seed=1, settings=many(2, 20))
+    assert len(set(spy.given)) < len(spy.given)
+
+
+def test_two_clones_of_one_parent_go_different_ways_and_the_same_number_the_same():
+    swarm = DiffusionSwarm(OU, [0.0])
+    swarm.launch(swarm.start(1, [0]), 1, [7])
+    swarm.advance()
+    parent = swarm.states(np.array([0, 0, 0]))
+    swarm.launch(parent, 1, [8, 9, 8])
+    a, b, again = swarm.advance().score
+    assert a != b
+    assert a == again
+
+
+def test_fewer_steps_than_waiting_where_waiting_is_long():
+    found = rate(DiffusionSwarm(OU, [0.0]), target=5.0, seed=2, settings=many(12, 60, watchers=8))
+    assert found.mean_time > 1e5
+    assert found.gain > 20
+
+
+def test_quantising_the_score_keeps_fewer_states_and_no_bias():
+    swarm = DiffusionSwarm(OU, [0.7])
+    truth = chain_probability(fall, DEVIATION, start=0.7, floor=0.0, target=3.5)
+    found = probability(
+        swarm, swarm.start(0, [0]), floor=0, target=3.5, seed=3,
+        settings=many(100, 24, resolution=0.5),
+    )  # fmt: skip
+    mean_is(found.values, truth)
+
+
+def test_heavy_tails_and_extinctions_are_told():
+    quiet = spread([1.0, 1.1, 0.9, 1.0, 1.05, 0.95], 0.95)
+    assert not quiet.heavy_tails
+    assert quiet.warning == ""
+    heavy = spread([0.01] * 19 + [30.0], 0.95)
+    assert heavy.heavy_tails
+    assert "99% of the sum" in heavy.warning
+    assert "nobody arrived in 5 of 20" in spread([1.0] * 15 + [0.0] * 5, 0.95, extinct=5).warning
+    assert "few" in spread([1.0, 1.2], 0.95).warning
+
+
+def test_when_nobody_arrives_there_is_a_bound_and_a_warning():
+    found = rate(DiffusionSwarm(OU, [0.0]), target=6.5, seed=2, settings=many(3, 4, watchers=4))
+    assert found.rate == 0
+    assert 0 < found.high < 1
+    assert found.extinctions == 3
+    assert "Nobody arrived" in found.warning
+    assert str(found).startswith("<")
+
+
+class Odd(BirthDeath):
+    """A walk with something wrong about it."""
+
+    def __init__(self, value: float | None = None, state: object = None) -> None:
+        super().__init__(0.5)
+        self.value, self.odd_state = value, state
+
+    def score(self) -> float:
+        return super().score() if self.value is None else self.value
+
+    def get_state(self) -> bytes:
+        return super().get_state() if self.odd_state is None else self.odd_state  # type: ignore
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Odd(math.nan), "finite"),
+        (lambda: Odd(-math.inf), "finite"),
+        (lambda: Odd(1.0), "stayed at 1"),
+        (lambda: BirthDeath(0.5, start=9), "starts at the target"),
+    ],
+)
+def test_processes_that_cannot_be_split_are_told_why(make, said):
+    with pytest.raises(InputError, match=said):
+        rate(ProcessSwarm(make), target=5, seed=1, settings=many(2, 4, watchers=2))
+
+
+def test_states_that_are_not_bytes_are_refused():
+    with pytest.raises(InputError, match="must give bytes, got list"):
+        ProcessSwarm(lambda: Odd(state=[1, 2]))
+
+
+def test_a_target_below_the_basin_and_levels_beyond_the_target_are_refused():
+    swarm = DiffusionSwarm(OU, [-3.0])
+    with pytest.raises(InputError, match="must lie below"):
+        rate(swarm, target=1.0, seed=1, settings=many(2, 4, floor=2.0))
+    with pytest.raises(InputError, match="above the basin"):
+        probability(swarm, swarm.start(0, [0]), floor=1, target=1, seed=1)
+    with pytest.raises(InputError, match="at least one state"):
+        probability(swarm, np.empty((0, 1)), floor=0, target=1, seed=1)
+
+
+def test_excursions_that_never_end_and_too_many_states_are_told():
+    swarm = DiffusionSwarm(OU, [0.7])
+    start = swarm.start(0, [0])
+    with pytest.raises(InputError, match="neither returned"):
+        probability(swarm, start, floor=-9, target=9, seed=1, settings=many(2, 4, longest=20))
+    with pytest.raises(InputError, match="coarser resolution"):
+        probability(swarm, start, floor=-9, target=9, seed=1, settings=many(2, 4, memory=1e-4))
