@@ -14,7 +14,7 @@ from settings_examples import EXAMPLES
 from settings_sentences import SENTENCES
 from spinodal.dynamics.checkpoints import load_checkpoint
 from spinodal.dynamics.networks import Network
-from spinodal.protocols import escape
+from spinodal.protocols import escape, rate
 from spinodal.protocols.settings_file import _models
 
 PAGE = settings_reference.REFERENCE.read_text(encoding="utf-8")
@@ -26,7 +26,7 @@ def test_the_page_is_what_the_tool_writes():
 
 
 def test_every_section_of_the_file_is_on_the_page():
-    fields = escape.EscapeSettings.model_fields.values()
+    fields = rate.RateSettings.model_fields.values()
     top = set(_models([field.annotation for field in fields]))
     inner = {
         m for model in top for f in model.model_fields.values() for m in _models([f.annotation])

@@ -5,7 +5,8 @@ from __future__ import annotations
 BEFORE = """\
 # The settings file
 
-What `spinodal escape FILE.toml` reads. Every key there is, in the order of the file; a key that \
+What `spinodal escape FILE.toml` and `spinodal rate FILE.toml` read. Every key there is, in the \
+order of the file; a key that \
 is not listed is refused, and so are values outside what is allowed. `none` as a default means \
 that the key may be left out and is then not in force. Relative paths start where the program \
 runs. `spinodal escape --example` prints a commented file, and three more are \

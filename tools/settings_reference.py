@@ -27,6 +27,7 @@ from spinodal.dynamics.gaussian import GaussianTask
 from spinodal.dynamics.networks import Network
 from spinodal.dynamics.updates import Stage, Update
 from spinodal.protocols.escape import LARGEST, RunSettings
+from spinodal.protocols.rate import RateTable
 
 REFERENCE = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 
@@ -45,6 +46,11 @@ SECTIONS: tuple[tuple[str, type[BaseModel], str], ...] = (
         "rivals, and who meets one of them first has escaped elsewhere.",
     ),
     ("[run]", RunSettings, "Required."),
+    (
+        "[rate]",
+        RateTable,
+        "For `spinodal rate` only, which takes all the sections above; may be left out.",
+    ),
 )  # fmt: skip
 """Heading, model and what to know of each section."""
 

@@ -111,5 +111,13 @@ SENTENCES: dict[str, dict[str, str]] = {
         "record_per_decade": "Record so many logarithmically spaced updates a decade instead.",
         "checkpoints": "Keep the weights of every replica.",
     },
+    "RateTable": {
+        "method": "The route: waiting, splitting, or the one whose expected cost is lower.",
+        "aim": "Relative error at which the costs of both routes are compared.",
+        "repetitions": "Independent estimates of splitting; the interval rests on their scatter.",
+        "copies": "Trajectories of each repetition.",
+        "look_every": "Updates between two looks at which copies may be branched, a divisor of "
+        "run.check_every; by default about a fifth of it.",
+    },
 }  # fmt: skip
 """Class of the settings -> key -> sentence. Field descriptions come first where there are any."""

@@ -184,6 +184,53 @@ def escape(
     )
 
 
+@app.command
+def rate(
+    file: Annotated[str | None, Parameter(metavar="FILE.toml")] = None,
+    /,
+    *,
+    example: Switch = False,
+    threads: Count | None = None,
+    shard_size: Count | None = None,
+    seed: Count | None = None,
+    out: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    json: Switch = False,
+) -> None:
+    """One escape rate, by waiting or, where that is hopeless, by splitting.
+
+    Writes rate.json into the output directory.
+    The same command again continues where it was interrupted.
+
+    Parameters
+    ----------
+    file
+        Settings in TOML, as for `spinodal escape`, with one more section: rate.
+    example
+        Print a commented settings file that runs within a minute, and do nothing else.
+    threads
+        How many processor cores to use; all by default. No number depends on it.
+    shard_size
+        Replicas simulated together by one core while waiting. No number depends on it.
+    seed
+        Everything random follows from it; replaces the seed of the file.
+    out
+        Output directory; by default it is named after the file.
+    json
+        Print one JSON document to standard output.
+    """
+    from spinodal.cli import rate_command
+
+    rate_command.rate(
+        file=file,
+        example=example,
+        threads=threads,
+        shard_size=shard_size,
+        seed=seed,
+        out=out,
+        as_json=json,
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0, 2 (wrong input), 3 (damaged file) or 128 + signal.
 
