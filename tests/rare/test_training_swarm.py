@@ -193,9 +193,7 @@ def test_a_score_of_ones_own_sees_strengths_and_layers():
             "persistence",
         ),
         (
-            lambda: langevin(
-                update=HOT.model_copy(update={"schedule": (Stage(at=9, batch_size=4),)})
-            ),
+            lambda: langevin(update=HOT.model_copy(update={"schedule": (LATER,)})),
             "no one rate",
         ),
         (

@@ -113,11 +113,15 @@ class SplittingRate:
 
 
 def spread(values: Sequence[float], confidence: float, *, extinct: int = 0) -> Spread:
-    """Mean of independent non-negative estimates, with Student's interval on its logarithm.
+    """Mean m of n independent non-negative estimates of relative variance v, with an interval
 
-    ln mean +- t * standard error / mean: the estimates of a small probability are skewed to the
-    right, and on the logarithm the interval leans the right way and stays positive. Needs at least
-    two values of which one is positive; else the interval is (0, infinity).
+        ln m - t sqrt(v / n)   to   ln m + t sqrt(v / n + v^2 / (2 (n - 1))),
+
+    t of Student's law. Estimates of a small probability are skewed to the right, much as log-normal
+    ones: on the logarithm the interval leans the right way, and its upper end carries Cox's term
+    for a variance that is itself estimated, because a sample without its rare large values has too
+    small a mean and too small a scatter together. Without two values, or a positive one, the
+    interval is (0, infinity).
     """
     x = np.asarray(values, dtype=float)
     count, mean = len(x), float(x.mean())
@@ -132,7 +136,8 @@ def spread(values: Sequence[float], confidence: float, *, extinct: int = 0) -> S
     scaled = x / mean
     variance = float(scaled.var(ddof=1))
     error = math.sqrt(variance / count)
-    half = float(student.ppf(0.5 + confidence / 2, count - 1)) * error
+    quantile = float(student.ppf(0.5 + confidence / 2, count - 1))
+    upper = quantile * math.sqrt(variance / count + variance**2 / (2 * (count - 1)))
     share = float(x.max() / x.sum())
     complaints = []
     if variance > HEAVY:
@@ -155,8 +160,8 @@ def spread(values: Sequence[float], confidence: float, *, extinct: int = 0) -> S
         )
     return Spread(
         mean=mean,
-        low=mean * math.exp(-half),
-        high=mean * math.exp(min(half, 700.0)),
+        low=mean * math.exp(-quantile * error),
+        high=mean * math.exp(min(upper, 700.0)),
         relative_error=error,
         relative_variance=variance,
         largest_share=share,
