@@ -128,12 +128,12 @@ def _limits(
     spread, weight = np.unique(gap, return_counts=True)
 
     def deficit(log_rate: float, best: float) -> float:
-        return 2 * (best - _log_likelihood(log_rate, spread, weight, sure))
+        return 2 * (best - look_log_likelihood(log_rate, spread, weight, sure))
 
     if sure <= 1e-12 * float(gap.sum()):
         # Everything escaped before its first look: below this rate that is less likely than 5 %.
         unlikely = math.log1p(-confidence)
-        low = _root(lambda x: unlikely - _log_likelihood(x, spread, weight, sure), 0.0)
+        low = _root(lambda x: unlikely - look_log_likelihood(x, spread, weight, sure), 0.0)
         return None, math.exp(low), None
     if spread.size == 1:
         looks = sure / float(spread[0]) + events
@@ -148,7 +148,7 @@ def _limits(
     else:
         best = _root(lambda x: _slope(x, spread, weight, sure), 0.0)
     level = float(special.ndtri((1 + confidence) / 2) ** 2)
-    top = _log_likelihood(best, spread, weight, sure)
+    top = look_log_likelihood(best, spread, weight, sure)
     width = 1.0
     while deficit(best - width, top) < level or deficit(best + width, top) < level:
         width *= 2
@@ -159,7 +159,7 @@ def _limits(
     return math.exp(best), math.exp(low), math.exp(high)
 
 
-def _log_likelihood(
+def look_log_likelihood(
     log_rate: float, gap: NDArray[np.float64], weight: NDArray[np.int64], sure: float
 ) -> float:
     """ln L at exp(log_rate): sum of ln(1 - exp(-k gap)) over escapes, minus k times `sure`."""

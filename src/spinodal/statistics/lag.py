@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
 from spinodal.errors import InputError
@@ -98,11 +98,25 @@ def lagged_rate(times: EscapeTimes, *, confidence: float = 0.95) -> LaggedRate:
         high=float(high),
         statistic=2 * d * math.log(exposure / after),
         p_value=p,
-        log_likelihood=d * (math.log(d) - math.log(after) - 1),
+        log_likelihood=float(lagged_log_likelihood(first, d / after, times)),
         confidence=confidence,
         events=d,
         replicas=everyone.status.size,
     )
+
+
+def lagged_log_likelihood(
+    lag: ArrayLike, rate: ArrayLike, times: EscapeTimes
+) -> NDArray[np.float64]:
+    """d ln(rate) - rate * sum of max(t - lag, 0), and -inf for a lag beyond the first escape.
+
+    Elementwise in lag and rate, which broadcast together.
+    """
+    lag, rate = np.broadcast_arrays(np.asarray(lag, float), np.asarray(rate, float))
+    waited = np.maximum(times.time - lag[..., None], 0.0).sum(axis=-1)
+    first = times.time[times.escaped].min(initial=np.inf)
+    value = times.events * np.log(rate) - rate * waited
+    return np.where(lag <= first, value, -np.inf)
 
 
 def chance_of_lag(times: EscapeTimes, lag: float) -> float:

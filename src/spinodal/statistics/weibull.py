@@ -49,8 +49,8 @@ def weibull_fit(
     """Maximum likelihood of shape and scale, the censored included.
 
     T^shape is exponential, so given the shape everything else is the exponential regression of
-    `escape_laws`, exact up to one root; the shape maximises what is left,
-    `weibull_log_likelihood`, which has one maximum. Replicas that diverged are left out.
+    `escape_laws`, exact up to one root; the shape maximises what is left, which has one maximum.
+    Replicas that diverged are left out.
     """
     check_confidence(confidence)
     check_watched(times)
@@ -75,7 +75,7 @@ def weibull_fit(
         )
 
     def value(log_shape: float) -> float:
-        return weibull_log_likelihood(math.exp(log_shape), t, escaped, along)
+        return _largest(math.exp(log_shape), t, escaped, along)
 
     centre, reach = 0.0, 3.0
     while True:
@@ -101,7 +101,7 @@ def weibull_fit(
         high=math.exp(high),
         log_scale=log_scale,
         slope=slope,
-        log_likelihood=value(best),
+        log_likelihood=float(weibull_log_likelihood(shape, log_scale + slope * along, times)),
         confidence=confidence,
         events=times.events,
         replicas=everyone.status.size,
@@ -109,6 +109,23 @@ def weibull_fit(
 
 
 def weibull_log_likelihood(
+    shape: ArrayLike, log_scale: ArrayLike, times: EscapeTimes
+) -> NDArray[np.float64]:
+    """sum over escapes of ln hazard, minus sum of (t / scale)^shape over all that did not diverge.
+
+    The hazard is (shape / scale) (t / scale)^(shape - 1). Shape and log_scale broadcast together,
+    with the replicas as last axis; that axis is summed over.
+    """
+    times = times.estimable
+    away = _logs(times.time) - np.asarray(log_scale, float)
+    shape = np.asarray(shape, float)
+    power = np.exp(shape * away).sum(axis=-1)
+    seen = np.where(times.escaped, away, 0.0)
+    hazard = np.log(shape) + (shape - 1) * seen - np.asarray(log_scale, float)
+    return np.where(times.escaped, hazard, 0.0).sum(axis=-1) - power
+
+
+def _largest(
     shape: float, t: NDArray[np.float64], escaped: NDArray[np.bool_], x: NDArray[np.float64]
 ) -> float:
     """Largest log-likelihood of Weibull times with this shape, over scale and slope.
