@@ -118,8 +118,11 @@ def figure(found: Fit, name: str) -> Figure:
     lines = [(curve.name, curve.x, curve.y) for curve in found.curves]
 
     def draw(canvas: Any) -> None:
-        left, right = canvas.subplots(1, 2, width_ratios=(1.35, 1))
-        draw_laws(points, lines, choice=found.choice, noise=found.axis or "noise", ax=left)
+        if not points:  # nothing tells settings apart, or nothing was at risk
+            right = canvas.subplots()
+        else:
+            left, right = canvas.subplots(1, 2, width_ratios=(1.35, 1))
+            draw_laws(points, lines, choice=found.choice, noise=found.axis or "noise", ax=left)
         draw_waiting(found.waiting.x, found.waiting.y, p_value=found.memoryless.p_value, ax=right)
 
     return Figure(

@@ -76,7 +76,8 @@ def draw_laws(
     if seen or bounds:
         ends = [value for point in points for value in point[1:] if value is not None]
         ax.set_ylim(min(ends) / 2, max(ends) * 3)
-    ax.legend(loc="best")
+    if points or lines:
+        ax.legend(loc="best")
     return ax
 
 

@@ -15,7 +15,7 @@ from typing import IO
 from spinodal.errors import DamagedFileError, InputError
 from spinodal.storage.files import explained
 
-PIECE = 50_000
+PIECE = 8_000
 """Rows that are held as text at a time."""
 
 LONGEST_LINE = 1_000_000
@@ -98,8 +98,7 @@ class TimesFile:
     ) -> Iterator[Piece]:
         if not rows:
             return
-        fields = list(zip(*rows, strict=True))
-        columns = {name: list(fields[i]) for name, i in zip(wanted, places, strict=True)}
+        columns = {name: [row[i] for row in rows] for name, i in zip(wanted, places, strict=True)}
         if "" in columns[wanted[0]]:  # rows of separators only, as spreadsheets write them
             full = [i for i, row in enumerate(rows) if any(field.strip() for field in row)]
             lines = [lines[i] for i in full]

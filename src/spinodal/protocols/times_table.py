@@ -34,6 +34,7 @@ _STATUS = {name: code for code, name in enumerate(STATUSES)}
 class TimesTable:
     """`design` for likelihoods, `sample` (single replicas, a random part of many) for tests.
 
+    In the sample an escape elsewhere counts as an escape: what is memoryless is leaving at all.
     `notes` say in sentences what was understood where it could have been understood otherwise.
     """
 
@@ -118,7 +119,7 @@ class _Pile:
         self.sets: dict[str, int] = {}
         self.parts: list[tuple[NDArray, ...]] = []
         self.sample: tuple[NDArray, ...] | None = None
-        self.piled = 0
+        self.piled, self.highest = 0, 1.0
 
     def add(self, piece: Piece) -> None:
         """Understand some rows, or say which line cannot be."""
@@ -150,7 +151,8 @@ class _Pile:
             setting[kept].astype(np.int32),
             dataset[kept].astype(np.int32),
         )
-        self._draw(part)
+        left = (code == 0) | (code == _STATUS["escaped_elsewhere"])
+        self._draw((*part[:2], left[kept], *part[3:]))
         self.parts.append(part)
         self.piled += part[0].size
         if self.piled > PILED:
@@ -194,7 +196,7 @@ class _Pile:
     def _numbers(self, piece: Piece, name: str) -> NDArray[np.float64]:
         texts = piece.columns[name]
         try:
-            values = np.array(list(map(float, texts)))
+            values = np.fromiter(map(float, texts), dtype=float, count=len(texts))
         except ValueError:
             row = next(i for i, text in enumerate(texts) if not _is_number(text))
             raise self._no_number(piece.lines[row], name, texts[row]) from None
@@ -243,13 +245,11 @@ class _Pile:
             self.settings.setdefault((), 0)
             return np.zeros(len(piece.lines), dtype=np.int64)
         keys = list(zip(*texts, strict=True))
-        try:
-            return np.array(list(map(self.keys.__getitem__, keys)))
-        except KeyError:
-            for row, key in enumerate(keys):
+        if set(keys).difference(self.keys):
+            for line, key in zip(piece.lines, keys, strict=True):
                 if key not in self.keys:
-                    self.keys[key] = self._new_setting(piece.lines[row], key)
-        return np.array(list(map(self.keys.__getitem__, keys)))
+                    self.keys[key] = self._new_setting(line, key)
+        return np.fromiter(map(self.keys.__getitem__, keys), dtype=np.int64, count=len(keys))
 
     def _new_setting(self, line: int, key: Sequence[str]) -> int:
         values = []
@@ -275,15 +275,17 @@ class _Pile:
         if not self.columns.dataset:
             return np.zeros(len(piece.lines), dtype=np.int64)
         texts, sets = piece.columns["dataset"], self.sets
-        for row, text in enumerate(texts):
-            if text not in sets:
+        if set(texts).difference(sets):
+            for line, text in zip(piece.lines, texts, strict=True):
+                if text in sets:
+                    continue
                 if not text.strip():
                     raise self.columns.wrong(
-                        piece.lines[row], "dataset is blank; name it or leave the column out"
+                        line, "dataset is blank; name it or leave the column out"
                     )
                 sets[text] = len(sets)
-                self._check_size(piece.lines[row])
-        return np.array(list(map(sets.__getitem__, texts)))
+                self._check_size(line)
+        return np.fromiter(map(sets.__getitem__, texts), dtype=np.int64, count=len(texts))
 
     def _check_size(self, line: int) -> None:
         if max(1, len(self.settings)) * max(1, len(self.sets)) > 10 * MOST_SETTINGS or (
@@ -325,11 +327,13 @@ class _Pile:
         tickets = self.generator.random(part[0].size)
         joined = (*part, tickets)
         if self.sample is not None:
-            pairs = zip(self.sample, joined, strict=True)
+            drawn = tickets < self.highest
+            pairs = zip(self.sample, (column[drawn] for column in joined), strict=True)
             joined = tuple(np.concatenate(pair) for pair in pairs)
         if joined[0].size > LARGEST:
             kept = np.argpartition(joined[-1], LARGEST)[:LARGEST]
-            joined = tuple(column[np.sort(kept)] for column in joined)
+            joined = tuple(column[kept] for column in joined)
+            self.highest = float(joined[-1].max())
         self.sample = joined
 
     def _joined(self) -> tuple[NDArray, ...]:

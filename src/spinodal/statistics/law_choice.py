@@ -131,7 +131,7 @@ def _undecided(laws: dict[str, FittedLaw], losers: set[str], pairs: list[tuple[s
     by_aicc = sorted(laws.values(), key=lambda law: (law.aicc is None, law.aicc or 0.0))
     best = by_aicc[0]
     if best.aicc is None:
-        return f"{best.events} escapes are too few to compare laws; watch longer."
+        return f"Escapes are too few to compare laws ({best.events}); watch longer."
     rivals = [second for first, second in pairs if first == best.name]
     if not best.complete:
         return (

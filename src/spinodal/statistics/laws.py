@@ -149,10 +149,13 @@ def fit_laws(
     if clusters > 1:
         method = f"bootstrap over {clusters} data sets, at least profile likelihood"
     fitter = _Fitter(likelihood, strata, weibull, confidence, generator if clusters > 1 else None)
-    laws = [
-        replace(fitter.fit(term), contains=_special_cases(term, all_terms, strata))
-        for term in all_terms
-    ]
+    laws = []
+    for term in all_terms:
+        fitted = fitter.fit(term)
+        if fitted is None:
+            notes.append(f"{term.name} is left out: its numbers leave the range of arithmetic.")
+        else:
+            laws.append(replace(fitted, contains=_special_cases(term, all_terms, strata)))
     if "lag" in wanted:
         law = fit_lag(likelihood, strata, confidence=confidence)
         if law is None:
@@ -279,14 +282,14 @@ class _Fitter:
         self.confidence, self.generator = confidence, generator
         self.level = float(special.ndtri((1 + confidence) / 2) ** 2 / 2)
 
-    def fit(self, term: Terms) -> FittedLaw:
-        """One law with the limits of its parameters."""
+    def fit(self, term: Terms) -> FittedLaw | None:
+        """One law with the limits of its parameters; None where rounding leaves nothing of it."""
         if term.x is not None and any(self._open(term.x, member) for _, member in self.strata):
             return self._open_law(term)
         columns, names, units = _columns(term, self.strata, centred=True)
         peak = self.likelihood.best(columns, term.offset, weibull=self.weibull)
         if not peak.exists:
-            return self._open_law(term)
+            return None
         # Limits of a prefactor are those at x = 0; the columns are centred elsewhere.
         plain, _, _ = _columns(term, self.strata, centred=False)
         theta = np.linalg.lstsq(plain, columns @ peak.theta, rcond=None)[0].astype(float)
@@ -376,19 +379,20 @@ class _Fitter:
         seen = x[member & (self.likelihood.events > 0)]
         return bool(seen.min() == seen.max() and seen.min() in ends)
 
-    def _open_law(self, term: Terms) -> FittedLaw:
+    def _open_law(self, term: Terms) -> FittedLaw | None:
         """The law where its slope is limited on one side only."""
         names = _columns(term, self.strata, centred=True)[1]
         parameters = {name: Interval(None, None, None) for name in names}
-        value, x = -np.inf, term.x
+        value, x = self._supremum(term), term.x
+        if not np.isfinite(value):
+            return None
         if x is not None and len(self.strata) == 1:
-            bound, value = self._one_sided(term, x)
-            parameters[names[1]] = bound
+            parameters[names[1]] = self._one_sided(term, x, value)
         return FittedLaw(
             name=term.name,
             formula=term.formula,
             parameters=parameters,
-            log_likelihood=float(value) if np.isfinite(value) else self._supremum(term),
+            log_likelihood=value,
             size=len(names),
             events=int(self.likelihood.total),
             log_mean=(None,) * self.likelihood.design.count,
@@ -410,9 +414,8 @@ class _Fitter:
             value += float(maximise(d[rows], total[rows], columns, offset)[1])
         return value
 
-    def _one_sided(self, term: Terms, x: NDArray[np.float64]) -> tuple[Interval, float]:
-        """The one limit of an open slope, and the supremum of the likelihood."""
-        top = self._supremum(term)
+    def _one_sided(self, term: Terms, x: NDArray[np.float64], top: float) -> Interval:
+        """The one limit of an open slope, `top` being the supremum of the likelihood."""
         columns, _, units = _columns(term, self.strata, centred=True)
         level = float(special.ndtri(self.confidence) ** 2 / 2)
         seen = float(x[self.likelihood.events > 0][0])
@@ -423,16 +426,18 @@ class _Fitter:
         def lacking(slope: float) -> float:
             offset = term.offset + sign * slope * columns[:, 1]
             peak = self.likelihood.peak(columns[:, :1], offset, shape=1.0)
-            return top - peak.log_likelihood - level
+            lost = top - peak.log_likelihood
+            return (lost if np.isfinite(lost) else 1e300) - level
 
         low, high = -1.0, 1.0
-        while lacking(low) < 0:
+        while lacking(low) < 0 and low > -1e12:
             low *= 2
-        while lacking(high) > 0:
+        while lacking(high) > 0 and high < 1e12:
             high *= 2
+        if not lacking(low) > 0 > lacking(high):
+            return Interval(None, None, None)
         bound = float(sign * optimize.brentq(lacking, low, high, xtol=1e-12) * units[1])
-        low_high = (bound, None) if upwards else (None, bound)
-        return Interval(None, *low_high), top
+        return Interval(None, bound, None) if upwards else Interval(None, None, bound)
 
 
 def _from_lag(law: LagFit) -> FittedLaw:
