@@ -160,7 +160,7 @@ def log_irwin_hall(y: float, d: int) -> float:
     """ln density at y of the sum of d numbers uniform on [0, 1], for 0 < y < d.
 
     f_m(y) = (y f_{m-1}(y) + (m - y) f_{m-1}(y - 1)) / (m - 1): positive terms only, so no digits
-    are lost; the scale is taken out at each step, so nothing underflows.
+    are lost; the scale is taken out on the way, so that nothing underflows.
     """
     y = min(y, d - y)  # symmetric, and the smaller side needs fewer terms
     if y <= 0:
@@ -168,10 +168,12 @@ def log_irwin_hall(y: float, d: int) -> float:
     at = y - math.floor(y) + np.arange(math.floor(y) + 1)
     density, log = np.where(at < 1, 1.0, 0.0), 0.0
     for m in range(2, d + 1):
-        shifted = np.append(0.0, density[:-1])
-        density = (at * density + np.maximum(m - at, 0.0) * shifted) / (m - 1)
-        scale = float(density.max())
-        density, log = density / scale, log + math.log(scale)
+        grown = at * density
+        grown[1:] += (m - at[1:]) * density[:-1]  # beyond m the density is 0
+        density = grown / (m - 1)
+        if m % 32 == 0:
+            scale = float(density.max())
+            density, log = density / scale, log + math.log(scale)
     last = float(density[-1])
     return log + math.log(last) if last > 0 else -math.inf
 
@@ -190,4 +192,4 @@ def _lowest(times: EscapeTimes, first: float, level: float) -> float:
     if times.events < 2 or first == 0 or excess(0.0) >= 0:
         return 0.0
     # At the first escape itself the probability is 1.
-    return first * float(optimize.brentq(excess, 0.0, 1 - 1e-12, xtol=1e-12))
+    return first * float(optimize.brentq(excess, 0.0, 1 - 1e-12, xtol=1e-9))
