@@ -27,6 +27,9 @@ SMALL = ArrheniusSettings(
     widths=(1,),
     replicas=(120,),
     barriers=(2.0, 2.6, 3.2),
+    cold_barriers=(5.0, 7.0),
+    repetitions=6,
+    copies=48,
     test_replicas=150,
     horizon=1.0,
 )
@@ -126,6 +129,46 @@ def test_the_controls_do_not_escape_without_noise(record: Record) -> None:
     assert one.halving is not None
     z = np.log(one.halving) / np.sqrt(2 / one.halving_events)
     assert abs(z) < 4
+
+
+def test_splitting_goes_on_where_waiting_ends_and_agrees_with_the_exact_times(
+    record: Record,
+) -> None:
+    one = record.langevin[0]
+    assert len(one.cold) == 2
+    for point in one.cold:
+        assert point.ratio is not None
+        assert point.relative_error is not None
+        z = np.log(point.ratio) / point.relative_error
+        assert abs(z) < 4, f"barrier {point.free_barrier_over_t:.3g} T: {z:+.1f} standard errors"
+    assert one.coldest_slope is not None
+    assert one.coldest_slope_error is not None
+    assert one.coldest_slope_predicted == record.barrier  # no rotations at width 1
+    assert abs(one.coldest_slope - record.barrier) < 4 * one.coldest_slope_error
+
+
+def test_single_times_prefer_arrhenius_or_leave_it_open(record: Record) -> None:
+    one = record.langevin[0]
+    assert {law.name for law in one.laws} == {"arrhenius", "power", "drift"}
+    assert one.law in ("arrhenius", "undecided")
+    fit = next(law for law in one.laws if law.name == "arrhenius")
+    assert fit.estimate is not None
+    assert one.raw.value is not None
+    assert abs(fit.estimate / one.raw.value - 1) < 0.1
+
+
+def test_barriers_never_see_escape_times(record: Record) -> None:
+    small = {"replicas": (20,), "test_replicas": 20, "repetitions": 2, "copies": 16}
+    other = arrhenius.run(SMALL.model_copy(update=small), seed=77)
+    assert other.barrier == record.barrier
+    one, two = record.langevin[0], other.langevin[0]
+    assert one.raw.value != two.raw.value
+    for first, second in ((one.points, two.points), (one.cold, two.cold)):
+        for p, q in zip(first, second, strict=True):
+            assert p.mean != q.mean
+            assert (p.temperature, p.barrier_over_t, p.free_barrier_over_t, p.predicted) == (
+                q.temperature, q.barrier_over_t, q.free_barrier_over_t, q.predicted,
+            )  # fmt: skip
 
 
 def test_low_barriers_are_not_called_activated(record: Record) -> None:

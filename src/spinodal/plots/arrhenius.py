@@ -25,13 +25,23 @@ def draw_arrhenius(
     intercept: float | None,
     power: float,
     stated_slope: float,
+    cold: Sequence[tuple[float, float, float, float, float]] = (),
     ax: Axes,
 ) -> Axes:
     """ln of the mean escape time against 1/T, the fit, the prediction and the stated slope.
 
     The fitted law is ln tau = intercept + slope / T + power ln T. Drift points are hollow and
-    enter no fit. Only the slope of the dashed stated line means something.
+    enter no fit. Only the slope of the dashed stated line means something. `cold` are points of
+    splitting: 1/T, mean, low, high, predicted.
     """
+    if cold:
+        at, middle, down, up, exact = (np.array(part) for part in zip(*cold, strict=True))
+        ends = [np.log(middle / down), np.log(up / middle)]
+        ax.errorbar(
+            at, np.log(middle), yerr=ends, fmt="D", color=PALETTE[1], capsize=2, markersize=4,
+            label="splitting, 95 %", zorder=4,
+        )  # fmt: skip
+        ax.plot(at, np.log(exact), color=THEORY)
     x = np.array(inverse)
     for is_drift, label in ((False, "simulation, 95 %"), (True, "drift, not fitted")):
         rows = [i for i in range(len(x)) if drift[i] == is_drift and mean[i] is not None]

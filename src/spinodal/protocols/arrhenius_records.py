@@ -26,7 +26,8 @@ class ArrheniusSettings(Settings):
     the free-energy barrier is `barriers` times T (without hidden rotations that is the energy
     barrier); `drift_ratios` of the thermal spinodal add points that are drift on purpose and
     enter no fit. Langevin runs are watched for `horizon` predicted mean times, with
-    `replicas` of them for each of the `widths`.
+    `replicas` of them for each of the `widths`. At the higher barriers `cold_barriers` nobody could
+    wait: there the rate comes from `repetitions` of splitting with `copies` trajectories each.
     """
 
     depth: PositiveInt = Field(default=3, ge=3)
@@ -47,11 +48,14 @@ class ArrheniusSettings(Settings):
     stated_r_squared: PositiveFloat = 0.991
     stated_trap_epochs: PositiveFloat = 5500
     stated_trap_learning_rate: PositiveFloat = 0.08
-    widths: tuple[PositiveInt, ...] = (1, 4)
-    replicas: tuple[PositiveInt, ...] = (160, 64)
+    widths: tuple[PositiveInt, ...] = (1, 2, 4, 10)
+    replicas: tuple[PositiveInt, ...] = (160, 96, 64, 48)
     barriers: tuple[PositiveFloat, ...] = Field(
         default=(3.0, 3.5, 4.0, 4.5, 5.0, 5.4), min_length=2
     )
+    cold_barriers: tuple[PositiveFloat, ...] = (8.0, 12.0, 18.0)
+    repetitions: int = Field(default=8, ge=2)
+    copies: PositiveInt = 64
     drift_ratios: tuple[PositiveFloat, ...] = (0.85,)
     langevin_learning_rate: PositiveFloat = 0.2
     test_replicas: PositiveInt = 288
@@ -200,6 +204,46 @@ class LangevinPoint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ColdPoint:
+    """One temperature at which the rate comes from splitting. Times as in `LangevinPoint`.
+
+    `relative_error` is that of the mean of the repetitions, `updates` what they cost together,
+    `gain` how many times more waiting would cost at the same error.
+    """
+
+    width: int
+    temperature: float
+    over_spinodal: float | None
+    barrier_over_t: float
+    free_barrier_over_t: float
+    mean: float | None
+    mean_low: float
+    mean_high: float | None
+    predicted: float
+    ratio: float | None
+    relative_error: float | None
+    updates: float
+    gain: float | None
+    warning: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LawFit:
+    """One law fitted to the single times of waiting: its parameters with 95 % limits, and AICc.
+
+    `arrhenius` and `entropic`, which adds (N_z / 2) ln T, have a `barrier`, `power` an `exponent`.
+    """
+
+    name: str
+    parameter: str
+    estimate: float | None
+    low: float | None
+    high: float | None
+    log_likelihood: float
+    aicc: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
 class Slope:
     """A slope d ln tau / d(1/T) fitted to single times, with its profile interval.
 
@@ -229,6 +273,10 @@ class LangevinWidth:
     quasi-stationary state (`memoryless_p_whole`: of all of it; `escapes_within_dead_time` are left
     out), and the halved time step at the hottest fitted temperature (`halving` = mean time at
     half the learning rate over mean time, with limits).
+
+    `laws` are fitted to the single times of waiting, `law` is the preferred one or 'undecided'.
+    `coldest_slope` = d ln tau / d(1/T) of the line through the temperatures of splitting, with its
+    standard error; beside it that of barrier - N_z T / 2 there.
     """
 
     width: int
@@ -236,6 +284,12 @@ class LangevinWidth:
     thermal_spinodal: float | None
     barrier: float
     points: tuple[LangevinPoint, ...]
+    cold: tuple[ColdPoint, ...]
+    laws: tuple[LawFit, ...]
+    law: str
+    coldest_slope: float | None
+    coldest_slope_error: float | None
+    coldest_slope_predicted: float | None
     raw: Slope
     corrected: Slope
     apparent_barrier: float

@@ -14,17 +14,23 @@ from spinodal.dynamics.shard import Ensemble, Outcome
 from spinodal.dynamics.tasks import GaussianTask
 from spinodal.dynamics.updates import Update
 from spinodal.protocols.activation import DRIFT_FROM, SEVERAL
+from spinodal.protocols.arrhenius_cold import cold_point, coldest_slope
 from spinodal.protocols.arrhenius_records import (
     Arm,
     ArrheniusSettings,
     Key,
     LangevinPoint,
     LangevinWidth,
+    LawFit,
     Slope,
 )
+from spinodal.rare.estimates import SplittingRate
 from spinodal.records import EscapeTimes
 from spinodal.seeding import generator
+from spinodal.statistics.designs import design
 from spinodal.statistics.escape_laws import EscapeLaw, arrhenius_fit
+from spinodal.statistics.law_choice import choose
+from spinodal.statistics.laws import fit_laws
 from spinodal.statistics.survival import exponential_rate, kaplan_meier
 from spinodal.statistics.waiting_times import memorylessness
 from spinodal.theory import modes
@@ -55,11 +61,11 @@ def langevin_arms(settings: ArrheniusSettings) -> dict[Key, Arm]:
         hottest, test = chosen[0], _test_temperature(settings, width)
         for temperature in [*chosen, *hot]:
             count = settings.test_replicas if temperature in (hottest, test) else replicas
-            ensemble = _langevin(settings, width, temperature)
+            ensemble = langevin(settings, width, temperature)
             arms[width, temperature, "noise"] = ensemble, count
-        slower = _langevin(settings, width, hottest, settings.langevin_learning_rate / 2)
+        slower = langevin(settings, width, hottest, settings.langevin_learning_rate / 2)
         arms[width, hottest, "half"] = slower, settings.test_replicas
-        quiet = _langevin(settings, width, hottest).noise_off
+        quiet = langevin(settings, width, hottest).noise_off
         # One start, no noise: every replica, at every temperature, is this one run.
         arms[width, "trap", "off"] = quiet.twin(steps=2000), 1
         for part, factor in (("below", 0.9), ("above", 1.1)):
@@ -69,12 +75,12 @@ def langevin_arms(settings: ArrheniusSettings) -> dict[Key, Arm]:
     return arms
 
 
-def _langevin(
+def langevin(
     settings: ArrheniusSettings, width: int, temperature: float, rate: float | None = None
 ) -> Ensemble:
     """One feature, population gradient, noise of known temperature, from the trivial phase."""
     rate = rate or settings.langevin_learning_rate
-    due = _predicted(settings, width, temperature)
+    due = predicted_time(settings, width, temperature)
     return Ensemble(
         task=GaussianTask(signals=settings.signals[1:]),
         network=Network(depth=settings.depth, width=width),
@@ -88,17 +94,21 @@ def _langevin(
         events=(
             Event(mode=1, threshold=float(modes.learned(depth=settings.depth, **settings.mode))),
         ),
-        steps=int(settings.horizon * due / rate) + 1,
+        steps=int(min(settings.horizon * due / rate, 1e15)) + 1,
         check_every=round(2 / rate),
     )
 
 
-def temperatures(settings: ArrheniusSettings, width: int) -> list[float]:
-    """Temperatures at which the free-energy barrier is `barriers` times T, hottest first."""
+def temperatures(settings: ArrheniusSettings, width: int, *, cold: bool = False) -> list[float]:
+    """Temperatures at which the free-energy barrier is `barriers` times T, hottest first.
+
+    With `cold` those of `cold_barriers`.
+    """
+    wanted = sorted(settings.cold_barriers if cold else settings.barriers)
     rotations = hidden_rotations(depth=settings.depth, width=width, rank=0)
     critical = _critical(settings, rotations)
     if critical is None:
-        return [settings.barrier / b for b in sorted(settings.barriers)]
+        return [settings.barrier / b for b in wanted]
 
     def height(temperature: float) -> float:
         out, _ = free_energy_barriers(
@@ -108,8 +118,7 @@ def temperatures(settings: ArrheniusSettings, width: int) -> list[float]:
 
     ends = 1e-3 * critical, (1 - 1e-6) * critical
     return [
-        float(np.asarray(brentq(lambda t, b=b: height(t) - b, *ends, xtol=1e-12)))
-        for b in sorted(settings.barriers)
+        float(np.asarray(brentq(lambda t, b=b: height(t) - b, *ends, xtol=1e-12))) for b in wanted
     ]
 
 
@@ -125,7 +134,7 @@ def _critical(settings: ArrheniusSettings, rotations: int) -> float | None:
     return float(limit) if np.isfinite(limit) else None
 
 
-def _predicted(settings: ArrheniusSettings, width: int, temperature: float) -> float:
+def predicted_time(settings: ArrheniusSettings, width: int, temperature: float) -> float:
     """Exact mean passage time of the reduced free energy, amplitude 0 to the learned one."""
     return mode_first_passage_time(
         depth=settings.depth,
@@ -150,9 +159,9 @@ def _point(
     over = None if critical is None else temperature / critical
     times = outcome.passages[0]
     estimate, curve = exponential_rate(times), kaplan_meier(times)
-    predicted = _predicted(settings, width, temperature)
+    predicted = predicted_time(settings, width, temperature)
     mean = 1 / estimate.rate if estimate.events else None
-    ensemble = _langevin(settings, width, temperature)
+    ensemble = langevin(settings, width, temperature)
     return LangevinPoint(
         width=width,
         temperature=temperature,
@@ -192,9 +201,10 @@ def width_results(
     settings: ArrheniusSettings,
     width: int,
     outcomes: dict[tuple[float | str, str], Outcome],
+    rates: dict[float, SplittingRate],
     seed: int,
 ) -> LangevinWidth:
-    """Points, fits and controls of one width."""
+    """Points, fits and controls of one width; `rates` by splitting at the cold temperatures."""
     rotations = hidden_rotations(depth=settings.depth, width=width, rank=0)
     points = tuple(
         _point(settings, width, value, outcome)
@@ -228,12 +238,28 @@ def width_results(
     several = all(p.regime == "barrier" for p in used)
     robust = whole.p_value is not None and whole.p_value > WHOLE_LEVEL
     activated = quiet and several and memory.verdict == "consistent" and robust
+    cold = tuple(
+        cold_point(
+            settings, width, temperature, found,
+            rotations=rotations, critical=_critical(settings, rotations),
+            predicted=predicted_time(settings, width, temperature),
+        )
+        for temperature, found in rates.items()
+    )  # fmt: skip
+    laws, law = _laws(used, rotations)
+    coldest = coldest_slope(settings, cold, rotations)
     return LangevinWidth(
         width=width,
         rotations=rotations,
         thermal_spinodal=_critical(settings, rotations),
         barrier=settings.barrier,
         points=points,
+        cold=cold,
+        laws=laws,
+        law=law,
+        coldest_slope=coldest[0],
+        coldest_slope_error=coldest[1],
+        coldest_slope_predicted=coldest[2],
         raw=_slope(used, 0.0),
         corrected=_slope(used, rotations / 2),
         apparent_barrier=settings.barrier - rotations * mean_temperature / 2,
@@ -303,6 +329,41 @@ def _slope(points: list[LangevinPoint], power: float) -> Slope:
         events=fit.events,
         replicas=fit.replicas,
     )
+
+
+def _laws(points: list[LangevinPoint], rotations: int) -> tuple[tuple[LawFit, ...], str]:
+    """Laws on the single times of waiting, and which is preferred.
+
+    `entropic` is Arrhenius's law with the known term (N_z / 2) ln T; without rotations there is
+    none, and it is left out.
+    """
+    counts = [p.replicas for p in points]
+    table = design(
+        np.concatenate([p.time for p in points]),
+        np.where(np.concatenate([p.escaped for p in points]), "escaped", "censored"),
+        temperature=np.repeat([p.temperature for p in points], counts),
+    )
+    plain = fit_laws(table, names=("arrhenius", "power", "drift"))
+    fits = [(law.name, law) for law in plain.laws]
+    if rotations:
+        found = fit_laws(table, names=("arrhenius",), rotations=float(rotations))
+        fits.append(("entropic", found["arrhenius"]))
+    laws = []
+    for name, law in fits:
+        parameter = {"power": "exponent", "drift": "log_prefactor"}.get(name, "barrier")
+        value = law.parameters[parameter]
+        laws.append(
+            LawFit(
+                name=name,
+                parameter=parameter,
+                estimate=value.estimate,
+                low=value.low,
+                high=value.high,
+                log_likelihood=law.log_likelihood,
+                aicc=law.aicc,
+            )
+        )
+    return tuple(laws), choose(plain).law
 
 
 def _r_squared(points: list[LangevinPoint]) -> float | None:
