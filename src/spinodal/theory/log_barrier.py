@@ -64,7 +64,7 @@ def premise(covariance: ArrayLike, hessian: ArrayLike, loss: float) -> Premise:
     if not square > 0:
         raise InputError("The Hessian must not vanish: there is nothing to be proportional to.")
     values, vectors = np.linalg.eigh(0.5 * (h + h.T))
-    noise = np.einsum("ij,ik,kj->j", vectors, c, vectors)
+    noise = (vectors * (c @ vectors)).sum(axis=0)
     curved = np.abs(values) > 1e-9 * np.abs(values).max()
     silent = noise <= 1e-12 * max(float(np.trace(c)), 2 * loss * float(np.abs(values).max()))
     return Premise(

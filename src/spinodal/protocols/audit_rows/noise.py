@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from spinodal.dynamics import checkpoints, gradients
 from spinodal.dynamics.networks import Network
-from spinodal.dynamics.tasks import GaussianTask, draw
+from spinodal.dynamics.tasks import draw
 from spinodal.protocols.audit_rows.bench import Bench, Row
+from spinodal.protocols.audit_rows.loss_noise import noise_proportional_to_loss
 from spinodal.protocols.audit_rows.row import Finding
 from spinodal.protocols.audit_rows.settings import AuditSettings
+from spinodal.protocols.audit_rows.tasks import gaussian_task, largest_of_unused
 from spinodal.statistics.escape_laws import steepest_slope
 from spinodal.theory import modes
 
@@ -73,7 +74,7 @@ def _measured(settings: str, rank: int, seed: int) -> GradientNoise | None:
         trace=float(squares.sum() / (count - 1)),
         standard_error=float(squares.std(ddof=1) / np.sqrt(count)),
         spread=float((alive[0] / alive[-1]) ** 2) if len(alive) else None,
-        dead=_dead(gradient, rank),
+        dead=largest_of_unused(gradient, rank),
         samples=count,
     )
 
@@ -167,49 +168,9 @@ def trace_of_the_covariance(bench: Bench) -> Finding:
     )
 
 
-def noise_proportional_to_loss(bench: Bench) -> Finding:
-    """Row 31: the premise of the correction, without its consequences."""
-    noise = _noise(bench, 0)
-    return bench.finding(
-        None,
-        "not checked",
-        "Its premise, noise proportional to loss times Hessian, fails in the trivial state (no "
-        "noise, Hessian beta); what the corrected law predicts waits for theory/quasipotential.py.",
-        trace_of_the_covariance_in_the_trivial_state=None if noise is None else noise.trace,
-        loss_there=0.5 * bench.settings.shape[0],
-    )
-
-
 def _noise(bench: Bench, rank: int) -> GradientNoise | None:
     bench.note(gradient_noise, "settings", rank=str(rank), seed=str(bench.seed))
     return gradient_noise(bench.settings, rank=rank, seed=bench.seed)
-
-
-def gaussian_task(s: AuditSettings, samples: int | None) -> GaussianTask:
-    """The task; signals of 1 and more need outputs of more than unit variance."""
-    variance = s.output_variance
-    if variance is None:
-        variance = 1.0 if max(s.signals) < 1 else 1.25 * max(s.signals) ** 2
-    outputs = s.shape[0]
-    covariance = None if variance == 1 else tuple(map(tuple, variance * np.eye(outputs)))
-    return GaussianTask(
-        signals=s.ordered,
-        inputs=s.inputs,
-        outputs=s.outputs,
-        output_covariance=covariance,
-        samples=samples,
-    )
-
-
-def _dead(gradient: list[NDArray[np.floating]], rank: int) -> float:
-    """Largest gradient of a weight into or out of a hidden unit beyond the first `rank`."""
-    largest = 0.0
-    for number, layer in enumerate(gradient):
-        size = np.abs(layer).max(axis=-1)
-        into = size[rank:] if number < len(gradient) - 1 else size[:0]
-        out = size[:, rank:] if number > 0 else size[:, :0]
-        largest = max(largest, float(into.max(initial=0)), float(out.max(initial=0)))
-    return largest
 
 
 ROWS: dict[str, Row] = {

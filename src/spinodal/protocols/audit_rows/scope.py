@@ -9,20 +9,11 @@ from spinodal.protocols.audit_rows.bench import Bench, Row
 from spinodal.protocols.audit_rows.noise import gradient_noise
 from spinodal.protocols.audit_rows.readings import Watched, trap_escapes
 from spinodal.protocols.audit_rows.row import Finding
+from spinodal.protocols.audit_rows.unused_units import activations
 from spinodal.theory import modes
 
 REACHED = 0.01
 """A loss is at its floor if it exceeds it by less than this share."""
-
-
-def activations(bench: Bench) -> Finding:
-    """Row 44: nothing to compute yet."""
-    return bench.finding(
-        None,
-        "not checked",
-        "No number is given; sigmoid and tanh networks wait for protocols/activations.py. Where "
-        "the activation of 0 is 0, as for tanh, unused units stay unused; sigmoid(0) is not 0.",
-    )
 
 
 def bayes_floor(bench: Bench) -> Finding:
