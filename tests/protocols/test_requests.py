@@ -1,8 +1,7 @@
 """Every request leads somewhere, or says that it does not yet."""
 
 from spinodal.protocols.requests import REQUESTS
-
-SECTIONS = {"fig1a", "fig1b", "fig2a", "fig2b", "fig3", "fig4", "noise-arms", "audit"}
+from spinodal.report.registry import SECTIONS
 
 
 def test_every_source_asks_something():

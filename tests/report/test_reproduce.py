@@ -175,5 +175,9 @@ def test_the_real_registry_names_every_figure_of_the_paper_in_order():
         "fig3",
         "fig4",
         "noise-arms",
+        "route-agreement",
+        "balance",
+        "downward-jumps",
+        "other-problems",
         "audit",
     ]

@@ -53,7 +53,7 @@ def reproduce(
     ----------
     only
         Sections to compute, by commas or blanks: fig1a, fig1b, fig2a, fig2b, fig3, fig4,
-        noise-arms, audit.
+        noise-arms, route-agreement, balance, downward-jumps, other-problems, audit.
         The audit needs fig1a, fig1b, fig2b, fig3 and noise-arms, and computes those it does not
         find.
     effort

@@ -150,14 +150,16 @@ REQUESTS: tuple[Request, ...] = (
         "appendix E",
         "Kramers-Langer prefactor from Hessian spectra",
         "audit",
-        "Rows 25 to 30: formula, count of flat directions, sign of the entropy; rates that include "
-        "the flat directions are still to come.",
+        "Rows 25 to 30: formula, count of flat directions, sign of the entropy. Rates that include "
+        "the flat directions, beside waiting and splitting: route-agreement.",
     ),
-    _open(
+    _answered(
         "figure",
         "appendix F",
         "Correction for multiplicative noise, and units of time",
-        "Units: row 32 of the audit. Escape exponents of multiplicative noise: not yet.",
+        "downward-jumps",
+        "The jumps that minibatch noise does make, against the exponent of SGD, that of its "
+        "diffusion, and both ways; units and the logarithmic law: rows 31 and 32 of the audit.",
     ),
     _open("figure", "appendix G", "Sigmoid and tanh networks behave alike"),
     _answered(
@@ -180,7 +182,8 @@ REQUESTS: tuple[Request, ...] = (
         "ln tau proportional to batch size over learning rate, usable to speed up or hold back "
         "grokking",
         "fig2b",
-        "The measured sweep; rows 7, 19, 20 and 43 of the audit.",
+        "The measured sweep; rows 7, 19, 20 and 43 of the audit. Learning rate and batch size "
+        "varied independently: downward-jumps.",
     ),
     _open(
         "prediction",
@@ -192,8 +195,9 @@ REQUESTS: tuple[Request, ...] = (
         "bistability",
         "Bistability shown independently of grokking: landscape, jump of the order parameter, "
         "saddle-point analysis",
-        "fig3",
-        "Jumps and hysteresis loops here; saddles in fig2a; free energy in the atlas.",
+        "balance",
+        "Rates both ways, the exact equilibrium of both phases, and a jump that sharpens with "
+        "width, under additive noise; loops in fig3, saddles in fig2a.",
     ),
     _answered(
         "referee",
@@ -228,8 +232,9 @@ REQUESTS: tuple[Request, ...] = (
         "referee",
         "independence",
         "Barriers computed independently of the escape times that they explain",
-        "fig2a",
-        "From the equations, and by training from both sides of the saddle.",
+        "route-agreement",
+        "From the equations, beside times by waiting and by splitting; tests show that no barrier "
+        "has seen an escape time.",
     ),
     _open(
         "practitioner",
@@ -269,10 +274,13 @@ REQUESTS: tuple[Request, ...] = (
         "atlas",
         "The number of phases depends on the signals and the weight decay, not on the width.",
     ),
-    _open(
+    _answered(
         "practitioner",
         "suggested",
         "The same escape in other non-convex problems",
+        "other-problems",
+        "Regularised matrix completion and sparse regression with a concave penalty, by the same "
+        "sweeps, paths, waiting and splitting.",
     ),
 )
 """Every request, in the order claims, figures, predictions, referee, practitioners."""

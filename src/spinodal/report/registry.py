@@ -56,6 +56,10 @@ SECTIONS: dict[str, Entry] = {
         "fig3": "phase_diagram",
         "fig4": "bifurcation",
         "noise-arms": "noise_arms",
+        "route-agreement": "route_agreement",
+        "balance": "balance",
+        "downward-jumps": "downward_jumps",
+        "other-problems": "other_problems",
         "audit": "audit",
     }.items()
 }
