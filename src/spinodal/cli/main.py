@@ -231,6 +231,61 @@ def rate(
     )
 
 
+@app.command
+def fit(
+    file: Annotated[str | None, Parameter(metavar="TIMES.csv")] = None,
+    /,
+    *,
+    time_unit: Annotated[str, Parameter(metavar="time|steps")] = "time",
+    rotations: Number | None = None,
+    loss_ratio: Number | None = None,
+    curvature: Number | None = None,
+    confidence: Number | None = None,
+    seed: Count | None = None,
+    out: Annotated[str | None, Parameter(metavar="DIR")] = None,
+    json: Switch = False,
+) -> None:
+    """Which law do these escape times follow? Laws compared on a table of single times.
+
+    Columns: time; status (escaped, censored, diverged, escaped_elsewhere) or escaped (1 or 0);
+    and any of learning_rate, batch_size, temperature, weight_decay, dataset, entry.
+
+    Parameters
+    ----------
+    file
+        A CSV file, one row for each run, those that did not escape included.
+    time_unit
+        What the column time holds: learning rate times steps, or steps.
+    rotations
+        Adds the term (rotations / 2) ln temperature to the Arrhenius law.
+    loss_ratio
+        Loss at the saddle over loss at the minimum; with --curvature it offers Mori's law.
+    curvature
+        Curvature of the loss at the minimum.
+    confidence
+        Coverage of the intervals, 0.95 by default.
+    seed
+        Of bootstrap and calibration, 42 by default.
+    out
+        Write fit.json, fit.svg and fit.png into this directory; without it nothing is written.
+    json
+        Print one JSON document to standard output.
+    """
+    from spinodal.cli import fit_command
+
+    fit_command.fit(
+        file=file,
+        time_unit=time_unit,
+        rotations=rotations,
+        loss_ratio=loss_ratio,
+        curvature=curvature,
+        confidence=confidence,
+        seed=seed,
+        out=out,
+        as_json=json,
+    )
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 0, 2 (wrong input), 3 (damaged file) or 128 + signal.
 
