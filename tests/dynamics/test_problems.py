@@ -67,6 +67,9 @@ def test_only_observed_entries_count():
     wrong = (problem.matrix(x)[0] - problem.target)[problem.observed]
     expected = 0.5 * np.sum(wrong**2) + 0.25 * np.sum(x**2)
     assert problem.loss(x)[0] == pytest.approx(expected, rel=1e-13)
+    left, right = np.arange(4.0), np.array([1.0, 0.0, -2.0, 0.5])
+    expected = left @ problem.matrix(x)[0] @ right
+    assert problem.along(x, left, right)[0] == pytest.approx(expected, rel=1e-12)
     assert problem.observed.sum(axis=0).tolist() == problem.observed.sum(axis=1).tolist() == [2] * 4
 
 

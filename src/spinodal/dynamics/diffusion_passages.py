@@ -76,13 +76,16 @@ def first_passages(
                     target - scores, target - now, sigma2 * diffusion.step,
                     uniform.words(walkers.step - 1)[0],
                 )  # fmt: skip
-            lost = ~(np.isfinite(now) & np.isfinite(walkers.positions).all(axis=1))
-            away = np.zeros(len(alive), dtype=bool)
+            ends = [("escaped", crossed)] if crossed.any() else []
             if elsewhere is not None:
-                away = elsewhere(walkers.positions) & ~crossed
-            for which, word in ((lost, "diverged"), (away, "escaped_elsewhere"), (crossed, "")):
+                ends.insert(0, ("escaped_elsewhere", elsewhere(walkers.positions) & ~crossed))
+            # A sum is finite only if everything is: one look for all.
+            if not np.isfinite(now.sum() + walkers.positions.sum()):
+                finite = np.isfinite(now) & np.isfinite(walkers.positions).all(axis=1)
+                ends.insert(0, ("diverged", ~finite))
+            for word, which in ends:
                 new = which & under_way
-                status[alive[new]], ended[alive[new]] = word or "escaped", walkers.step
+                status[alive[new]], ended[alive[new]] = word, walkers.step
                 under_way &= ~which
             scores = now
             if not under_way.any():

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -56,7 +57,7 @@ class MatrixCompletion:
         object.__setattr__(self, "target", target)
         object.__setattr__(self, "observed", observed)
 
-    @property
+    @cached_property
     def shapes(self) -> list[tuple[int, int]]:
         """(outputs, inputs) of every layer, W_1 first."""
         rows, columns = self.target.shape
@@ -70,13 +71,23 @@ class MatrixCompletion:
 
     def layers(self, positions: Array) -> list[Array]:
         """The matrices W_1 ... W_L of every walker, each (walkers, outputs, inputs)."""
-        cuts = np.cumsum([rows * columns for rows, columns in self.shapes])[:-1]
-        parts = np.split(positions, cuts, axis=1)
-        return [part.reshape(-1, *shape) for part, shape in zip(parts, self.shapes, strict=True)]
+        found, start = [], 0
+        for rows, columns in self.shapes:
+            part = positions[:, start : start + rows * columns]
+            found.append(part.reshape(-1, rows, columns))
+            start += rows * columns
+        return found
 
     def matrix(self, positions: Array) -> Array:
         """W of every walker, (walkers, rows, columns)."""
         return _product(self.layers(positions))
+
+    def along(self, positions: Array, left: Array, right: Array) -> Array:
+        """left^T W right of every walker, (walkers,), without making W."""
+        found = np.broadcast_to(right[:, None], (len(positions), right.size, 1))
+        for layer in self.layers(positions):
+            found = layer @ found
+        return (found[..., 0] * left).sum(axis=1)
 
     def strengths(self, positions: Array) -> Array:
         """Singular values of W, largest first, (walkers, rank): the order parameters."""

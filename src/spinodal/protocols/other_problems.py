@@ -61,33 +61,33 @@ def preset(effort: str) -> OtherProblemsSettings:
             ProblemSetting(
                 name="completion",
                 fraction=0.25,
-                barriers=(4.5, 5.5, 6.5, 7.5) if paper else (4.5, 6.0),
-                deep=(12.0,) if paper else (10.0,),
-                horizon=2000.0 if paper else 300.0,
+                barriers=(5.0, 6.0, 7.0, 8.0) if paper else (5.5, 7.0),
+                deep=(14.0,) if paper else (11.0,),
+                horizon=2000.0 if paper else 250.0,
                 step=0.01 if paper else 0.02,
             ),
             ProblemSetting(name="completion, two layers", fraction=0.5),
             ProblemSetting(
                 name="regression",
                 fraction=0.5,
-                barriers=(3.0, 4.0, 5.0) if paper else (2.75, 3.75),
+                barriers=(3.0, 4.0, 5.0) if paper else (2.5, 3.25),
                 deep=(12.0,) if paper else (8.0,),
-                horizon=1500.0 if paper else 250.0,
+                horizon=1500.0 if paper else 200.0,
                 step=0.005 if paper else 0.02,
             ),
             ProblemSetting(
                 name="regression, correlated",
                 fraction=0.5,
-                barriers=(3.0, 4.0, 5.0) if paper else (2.75, 3.75),
+                barriers=(3.0, 4.0, 5.0) if paper else (2.5, 3.25),
                 deep=(12.0,) if paper else (8.0,),
-                horizon=1500.0 if paper else 250.0,
+                horizon=1500.0 if paper else 200.0,
                 step=0.005 if paper else 0.02,
             ),
         ),
-        sweep=40 if paper else 12,
+        sweep=40 if paper else 10,
         replicas=400 if paper else 128,
-        repetitions=24 if paper else 8,
-        copies=128 if paper else 48,
+        repetitions=24 if paper else 6,
+        copies=128 if paper else 32,
     )
 
 
@@ -131,6 +131,7 @@ def _problem(
         path = _path(what, decay, off, on, settings.images, start.zeros)
         escapes, slope = _escapes(settings, one, what, decay, off, on, path, seed, workers)
     scores = what.score(np.stack([off, on]))
+    cold = _cold_slope(escapes, 0 if path is None else path.zeros)
     return ProblemRecord(
         name=one.name,
         feature=what.feature,
@@ -146,6 +147,9 @@ def _problem(
         slope=slope[0],
         slope_low=slope[1],
         slope_high=slope[2],
+        cold_slope=cold[0],
+        cold_slope_low=cold[1],
+        cold_slope_high=cold[2],
         verdict=_verdict(path, escapes),
     )
 
@@ -272,12 +276,14 @@ def _escape(
     found = None
     if split and settings.repetitions:
         found = rate(
-            DiffusionSwarm(diffusion, off, every=2), target=target, seed=tell("splitting"),
+            DiffusionSwarm(diffusion, off, every=4), target=target, seed=tell("splitting"),
             settings=SplittingSettings(repetitions=settings.repetitions, copies=settings.copies,
                                        watchers=16),
             time_per_step=one.step, workers=workers,
         )  # fmt: skip
-    away, behind = _cooled(settings.cooled, what, decay, off, path, target, heat, one.step, tell)
+    away = behind = 0
+    if ratio == max(one.barriers):
+        away, behind = _cooled(settings, what, decay, off, path, target, heat, one.step, tell)
     return EscapeRecord(
         barrier_over_t=ratio,
         temperature=heat,
@@ -302,7 +308,7 @@ def _escape(
 
 
 def _cooled(
-    count: int,
+    settings: OtherProblemsSettings,
     what: Case,
     decay: float,
     off: Array,
@@ -317,7 +323,7 @@ def _cooled(
     Behind: at less than half of the way from the off state's score to the saddle's.
     """
     noisy = what.diffusion(decay, heat, step)
-    walkers = Walkers(noisy, np.tile(off, (count, 1)), seed=tell("cooled"))
+    walkers = Walkers(noisy, np.tile(off, (settings.cooled, 1)), seed=tell("cooled"))
     walkers.advance(round(10 / step))
     start = float(what.score(off[None])[0])
     walkers.keep(walkers.scores() < start + 0.5 * (path.saddle_score - start))
@@ -342,6 +348,23 @@ def _slope(
         offset=0.5 * zeros * np.log(heat),
     )
     return law.slope, law.low, law.high
+
+
+def _cold_slope(
+    escapes: tuple[EscapeRecord, ...], zeros: int
+) -> tuple[float | None, float | None, float | None]:
+    """The same between the two coldest temperatures of splitting, from its rates alone."""
+    split = sorted((e for e in escapes if e.split), key=lambda e: e.temperature)[:2]
+    if len(split) < 2:
+        return None, None, None
+    rates, heat, spread = np.ones(2), np.ones(2), 0.0
+    for i, one in enumerate(split):
+        rates[i], heat[i] = one.split or np.nan, one.temperature
+        spread += (0.5 * np.log((one.split_high or np.nan) / (one.split_low or np.nan))) ** 2
+    lift = np.log(rates[1] / rates[0]) - 0.5 * zeros * np.log(heat[0] / heat[1])
+    span = 1 / heat[0] - 1 / heat[1]
+    found, half = float(lift / span), float(np.sqrt(spread) / span)
+    return (found, found - half, found + half) if np.isfinite(half) else (None, None, None)
 
 
 def _verdict(path: PathRecord | None, escapes: tuple[EscapeRecord, ...]) -> Verdict:

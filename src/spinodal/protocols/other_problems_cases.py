@@ -116,7 +116,7 @@ def _completion(name: ProblemName, depth: int) -> Case:
     shape = at(0.1)
 
     def score(positions: Array) -> Array:
-        return shape.matrix(positions).sum(axis=(1, 2)) / SIDE
+        return shape.along(positions, along[:, 0], along[:, 0])
 
     def heated(decay: float, temperature: float) -> dict[str, float | int]:
         rotations = free_energy.hidden_rotations(depth=depth, width=WIDTH, rank=0)

@@ -114,7 +114,8 @@ class EscapeRecord:
     `rate` by waiting (None: not waited for) and `split` by splitting (None: not tried).
     `predicted` is 1 / (mean time) by theory. `memoryless` is the verdict of the test of the waiting
     times, `free_barrier` the free-energy barrier over T. `cooled_escapes` of `cooled_trapped`:
-    walkers behind the barrier whose noise was switched off.
+    walkers behind the barrier whose noise was switched off, at the coldest temperature waited for
+    (0 of 0 elsewhere).
     """
 
     barrier_over_t: float
@@ -143,7 +144,8 @@ class ProblemRecord:
     """Everything about one problem.
 
     `slope` of ln(mean time) - (zeros/2) ln T against 1/T, fitted to the individual waiting times:
-    the barrier that the escapes show; None with fewer than two temperatures. `verdict` is about
+    the barrier that the escapes show; None with fewer than two temperatures. `cold_slope` is the
+    same between the two coldest temperatures of splitting. `verdict` is about
     the coldest temperature waited for.
     """
 
@@ -161,6 +163,9 @@ class ProblemRecord:
     slope: float | None
     slope_low: float | None
     slope_high: float | None
+    cold_slope: float | None
+    cold_slope_low: float | None
+    cold_slope_high: float | None
     verdict: Verdict
 
 

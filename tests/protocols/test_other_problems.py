@@ -1,0 +1,225 @@
+"""Other problems: exact barriers, jumps where they belong, and a barrier that sees no escape."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure as Canvas
+from pydantic import ValidationError
+
+from spinodal.errors import InputError
+from spinodal.plots.style import look
+from spinodal.protocols import other_problems
+from spinodal.protocols.other_problems_cases import PROBLEMS, case
+from spinodal.protocols.other_problems_records import (
+    OtherProblemsSettings,
+    ProblemRecord,
+    ProblemSetting,
+    Record,
+)
+from spinodal.rare.paths import relax
+from spinodal.report.sections.other_problems import section
+from spinodal.theory import modes
+
+SMALL = OtherProblemsSettings(
+    problems=(
+        ProblemSetting(
+            name="completion", fraction=0.25, barriers=(4.0, 5.0), deep=(9.0,), horizon=60.0
+        ),
+        ProblemSetting(name="completion, two layers", fraction=0.5),
+        ProblemSetting(
+            name="regression", fraction=0.5, barriers=(1.5, 2.0), deep=(6.0,), horizon=60.0
+        ),
+        ProblemSetting(name="regression, correlated", fraction=0.5),
+    ),
+    sweep=8,
+    images=9,
+    replicas=64,
+    repetitions=4,
+    copies=24,
+    cooled=32,
+)
+
+
+@pytest.fixture(scope="module")
+def record() -> Record:
+    return other_problems.run(SMALL, seed=2)
+
+
+def of(record: Record, name: str) -> ProblemRecord:
+    return next(one for one in record.problems if one.name == name)
+
+
+def test_the_string_finds_the_barriers_that_are_known_exactly(record: Record):
+    for name in ("completion", "regression"):
+        path = of(record, name).path
+        assert path is not None
+        assert path.converged
+        assert path.index == 1
+        assert path.exact_out is not None
+        assert path.barrier_out == pytest.approx(path.exact_out, rel=1e-8)
+        assert path.barrier_back == pytest.approx(path.exact_back, rel=1e-8)
+    path = of(record, "regression, correlated").path
+    assert path is not None
+    assert path.converged
+    assert path.exact_out is None
+
+
+def test_hidden_rotations_are_the_zero_modes_that_the_saddle_gains(record: Record):
+    for name, zeros in (("completion", 2), ("regression", 0), ("regression, correlated", 0)):
+        path = of(record, name).path
+        assert path is not None
+        assert path.zeros == zeros
+
+
+def test_features_jump_where_theory_has_the_spinodals_and_two_layers_never_jump(record: Record):
+    for one in record.problems:
+        sweep = one.sweep
+        step = sweep.weight_decays[1] - sweep.weight_decays[0]
+        if one.name == "completion, two layers":
+            assert sweep.lost is None
+            assert sweep.regained is None
+            np.testing.assert_allclose(sweep.up, sweep.down, atol=1e-6)
+            continue
+        assert sweep.lost is not None
+        if sweep.spinodal_off is not None:
+            assert abs(sweep.lost - sweep.spinodal_off) <= step
+        if one.name == "completion":
+            # With three layers nothing comes back by itself, at any weight decay.
+            assert sweep.regained is None
+            assert max(sweep.down) < 1e-6
+        else:
+            assert sweep.regained is not None
+            assert sweep.regained < sweep.lost - 2 * step
+
+
+def test_two_layers_start_from_a_saddle_and_have_nothing_to_climb(record: Record):
+    one = of(record, "completion, two layers")
+    assert one.start_index > 0
+    assert one.path is None
+    assert one.escapes == ()
+    assert one.verdict == "no_barrier"
+    # Two layers shrink the feature by (weight decay) / (input variance).
+    decays = np.array(one.sweep.weight_decays)
+    exact = modes.stationary_points(
+        depth=2, signal=2.4, weight_decay=decays, input_variance=2 / 3
+    ).learned
+    np.testing.assert_allclose(one.sweep.up, np.nan_to_num(exact), atol=2e-3)
+
+
+def test_waiting_agrees_with_exact_passage_times_and_with_splitting(record: Record):
+    one = of(record, "regression")
+    assert one.exact_time
+    for escape in one.escapes[:2]:
+        assert escape.rate is not None
+        assert escape.predicted is not None
+        assert escape.events > 40
+        z = np.log(escape.rate / escape.predicted) * np.sqrt(escape.events)
+        assert abs(z) < 4
+    both = one.escapes[1]
+    assert both.split is not None
+    assert both.low is not None
+    assert both.high is not None
+    assert both.split_low is not None
+    assert both.split_high is not None
+    assert both.split_low < both.high * 1.3
+    assert both.low < both.split_high * 1.3
+    deep = one.escapes[2]
+    assert deep.rate is None
+    assert deep.split is not None
+    assert deep.predicted is not None
+    assert deep.split_low is not None
+    assert deep.split_high is not None
+    assert deep.split_low / 2 < deep.predicted < deep.split_high * 2
+
+
+def test_with_the_noise_switched_off_nobody_behind_the_barrier_goes_on(record: Record):
+    for name in ("completion", "regression"):
+        cooled = [e for e in of(record, name).escapes if e.cooled_trapped]
+        assert len(cooled) == 1
+        assert cooled[0].cooled_escapes == 0
+        assert cooled[0].cooled_trapped > 5
+
+
+def test_barriers_never_see_escape_times(record: Record, monkeypatch: pytest.MonkeyPatch):
+    def forbidden(*args: object, **kwargs: object) -> None:
+        raise AssertionError("a barrier asked for an escape")
+
+    for name in ("first_passages", "exponential_rate", "arrhenius_fit", "rate", "Walkers"):
+        monkeypatch.setattr(other_problems, name, forbidden)
+    silent = SMALL.model_copy(
+        update={"problems": tuple(one.model_copy(update={"barriers": (), "deep": ()})
+                                  for one in SMALL.problems)}
+    )  # fmt: skip
+    alone = other_problems.run(silent, seed=77)
+    for one, other in zip(alone.problems, record.problems, strict=True):
+        if one.path is not None:
+            assert other.path is not None
+            assert one.path.barrier_out == pytest.approx(other.path.barrier_out, rel=1e-12)
+        assert one.slope is None
+
+
+def test_the_same_seed_gives_the_same_record():
+    few = SMALL.model_copy(
+        update={"problems": (SMALL.problems[2].model_copy(update={"deep": ()}),), "sweep": 3}
+    )
+    first, second = (other_problems.run(few, seed=5, workers=n) for n in (1, 2))
+    assert first == second
+    assert other_problems.run(few, seed=6) != first
+    told: list[float] = []
+    other_problems.run(
+        few.model_copy(update={"repetitions": 0}), seed=5, progress=lambda f, _: told.append(f)
+    )
+    assert told == [0.0]
+
+
+def test_a_record_is_plain_data_and_a_section_is_drawn_from_it(record: Record):
+    assert json.loads(json.dumps(asdict(record), allow_nan=False))["problems"][0]["name"]
+    told = section(record)
+    assert told.id == "other-problems"
+    assert "two layers does not" in told.answer
+    assert "string" in told.answer
+    with look():
+        for figure in told.figures():
+            figure.draw(Canvas(figsize=figure.size))
+    names = [table.name for table in told.tables()]
+    assert names == ["other-problems_jumps", "other-problems_barriers", "other-problems_escapes"]
+
+
+def test_a_record_in_which_nothing_was_waited_for_is_still_told(record: Record):
+    quiet = Record(
+        problems=tuple(
+            replace(one, escapes=(), slope=None, cold_slope=None) for one in record.problems
+        )
+    )
+    told = section(quiet)
+    assert len(told.figures()) == 2
+
+
+def test_settings_that_make_no_sense_are_refused():
+    with pytest.raises(ValidationError, match="no barrier"):
+        OtherProblemsSettings(
+            problems=(ProblemSetting(name="completion, two layers", fraction=0.5, barriers=(3.0,)),)
+        )
+    with pytest.raises(ValidationError, match="listed once"):
+        OtherProblemsSettings(problems=(SMALL.problems[0], SMALL.problems[0]))
+    with pytest.raises(ValidationError, match="to compare with"):
+        OtherProblemsSettings(
+            problems=(ProblemSetting(name="regression", fraction=0.5, deep=(9.0,)),)
+        )
+    with pytest.raises(InputError, match="Unknown problem"):
+        case("knapsack")  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_descent_from_the_learned_side_finds_the_feature(name):
+    what = case(name)
+    low, high = what.range
+    decay = low + 0.3 * (high - low)
+    on = relax(what.at(decay).landscape, what.on)
+    off = relax(what.at(decay).landscape, np.zeros(on.size))
+    scores = what.score(np.stack([off, on]))
+    assert scores[1] > scores[0] + 0.4
