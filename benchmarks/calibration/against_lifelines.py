@@ -4,8 +4,7 @@
 
 200 random data sets with ties, censoring and delayed entry: Kaplan-Meier to 1e-12, the rate, the
 log-rank statistic and a Weibull accelerated-failure model with a covariate to 1e-6 relative. The
-parameters of the latter are compared where lifelines' own search converges that far, on a
-tightened tolerance; its largest likelihood may not exceed ours.
+search of lifelines runs with a tightened tolerance; its largest likelihood may not exceed ours.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ import lifelines
 import numpy as np
 import pandas as pd
 from common import Row, arguments, escape_times, finish
+from lifelines.exceptions import ConvergenceError
 from lifelines.statistics import logrank_test
 
 from spinodal.records import EscapeTimes
@@ -121,7 +121,12 @@ def _weibull(g: np.random.Generator, time: np.ndarray, seen: np.ndarray) -> dict
     fitter = lifelines.WeibullAFTFitter()
     fitter._scipy_fit_method = "BFGS"
     frame = pd.DataFrame({"time": time, "seen": seen, "x": x})
-    fitter.fit(frame, "time", "seen", fit_options={"gtol": 2e-8})
+    for tolerance in (2e-8, 5e-8, 1e-7):  # rounding stops it before the strictest now and then
+        try:
+            fitter.fit(frame, "time", "seen", fit_options={"gtol": tolerance})
+            break
+        except ConvergenceError:
+            continue
     ours = weibull_fit(escape_times(time, seen), x=x)
     mine = np.array([ours.slope, ours.log_scale, np.log(ours.shape)])
     names = [("lambda_", "x"), ("lambda_", "Intercept"), ("rho_", "Intercept")]

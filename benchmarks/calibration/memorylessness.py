@@ -56,7 +56,7 @@ POWER: list[tuple[str, Law, int, float, float | None]] = [
 def main() -> None:
     """Size, then power."""
     quick = arguments(__doc__).quick
-    size, power, resamples = (200, 60, 99) if quick else (4000, 1000, 999)
+    size, power, resamples = (200, 60, 99) if quick else (4000, 1000, 199)
     rows = []
     for n in (20, 50, 100, 200):
         for cutoff in (np.inf, 1.0, 0.5):

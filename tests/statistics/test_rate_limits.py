@@ -133,7 +133,7 @@ def test_entries_that_cannot_be_are_refused(entry, words):
         survival.exponential_rate(table([1.0, 1.0, 1.0], 5.0), entry=entry)
 
 
-@pytest.mark.parametrize("unit", [1e-280, 1.0, 1e300])
+@pytest.mark.parametrize("unit", [1e-300, 1.0, 1e300])
 def test_the_unit_of_time_may_be_enormous_or_tiny(unit):
     times = table(unit * np.array([1.0, 2.0, 3.0, 3.0, 5.0, 8.0]), unit * 6.0)
     found = survival.exponential_rate(times, estimate="median_unbiased")
@@ -145,6 +145,6 @@ def test_the_unit_of_time_may_be_enormous_or_tiny(unit):
 
 def test_times_without_a_rate_get_a_sentence():
     with pytest.raises(InputError, match="smaller unit"):
-        survival.exponential_rate(table([1e-300], 1.0))
+        survival.exponential_rate(table([1e-310], 1.0))
     with pytest.raises(InputError, match="not finite"):
         survival.exponential_rate(table([np.inf], np.inf))

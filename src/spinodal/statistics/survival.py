@@ -113,7 +113,7 @@ def _check_exposure(exposure: float, status_counts: dict[str, int]) -> None:
             f"The {replicas} replicas were watched for a time that is not finite; give the time at "
             "which watching ended."
         )
-    if 0 < exposure < 1e-290 * max(replicas, 1):
+    if 0 < exposure < 1e-306 * replicas:
         raise InputError(
             f"Times that add up to {exposure:g} have rates beyond the largest number; give them in "
             "a smaller unit."
