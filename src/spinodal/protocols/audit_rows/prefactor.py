@@ -11,7 +11,7 @@ from spinodal.protocols.audit_rows.compare import SAME
 from spinodal.protocols.audit_rows.passages import hidden_rotations, log_passage_times
 from spinodal.protocols.audit_rows.readings import heated
 from spinodal.protocols.audit_rows.row import Finding
-from spinodal.theory import curvature, free_energy, modes
+from spinodal.theory import curvature, free_energy, kramers, modes
 from spinodal.theory.curvature import Choice, Level
 
 
@@ -57,6 +57,7 @@ def flat_directions(bench: Bench) -> Finding:
     trap, top = _spectra(bench)
     flat = [curvature.zero_modes(trap), curvature.zero_modes(top)]
     applies = not any(flat)
+    log_time = None if applies else _log_time_with_volumes(bench)
     return bench.finding(
         {"flat directions of the trap": flat[0], "flat directions of the saddle": flat[1]},
         "reproduces" if applies else "wrong",
@@ -64,8 +65,9 @@ def flat_directions(bench: Bench) -> Finding:
         if applies
         else f"Rotations of the hidden units leave {flat[0]} flat directions in the trap and "
         f"{flat[1]} at the saddle, so the printed time is zero; volumes of the valleys must "
-        "replace them (theory/kramers.py, to come).",
+        "replace them.",
         weights=_count(trap),
+        ln_tau_with_volumes=log_time,
     )
 
 
@@ -212,6 +214,25 @@ def _spectra(bench: Bench) -> tuple[tuple[Level, ...], tuple[Level, ...]]:
         for configuration in (trap, top)
     ]
     return found[0], found[1]
+
+
+def _log_time_with_volumes(bench: Bench) -> float | None:
+    """ln tau of Eyring-Kramers-Langer at the settings' temperature; None for tied signals."""
+    s = bench.settings
+    if len(set(s.ordered)) < len(s.ordered):
+        return None
+    rate = bench.call(
+        kramers.log_rate_up,
+        depth=s.depth,
+        width=s.width,
+        signals=s.ordered,
+        weight_decay=s.weight_decay,
+        temperature=s.temperature,
+        rank=s.trap_rank,
+        inputs=s.inputs,
+        outputs=s.outputs,
+    )
+    return -rate.log_rate
 
 
 def _values(levels: tuple[Level, ...]) -> NDArray[np.float64]:
