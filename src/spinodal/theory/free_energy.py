@@ -9,9 +9,10 @@ to the amplitude a. So the weight-space radius r = sqrt(L) a feels
 
 up to a constant. The barrier of F is lower than that of E and is gone at the thermal spinodal,
 usually far below T = barrier_out: near and above it the delay is entropic drift, not activation.
-The reduction takes the other directions as quickly relaxed and their widths as constant. It
-is exact at width 1; in wider networks simulated times are longer, by a factor of about two at
-widths 4 to 10 (the Arrhenius experiment measures it).
+The reduction takes the other directions as quickly relaxed and their widths as constant, which
+is exact in the limit T -> 0 only. At temperatures that simulations reach it is a tenth too slow at
+width 1 and, because the trivial valley is wider than it takes it to be, up to four times too fast
+at width 10; `amplitudes` keeps what is left out here and errs by a few per cent.
 """
 
 from __future__ import annotations
