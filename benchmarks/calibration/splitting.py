@@ -10,7 +10,7 @@ gives from so many; one pilot serves them all.
 
 The exact value is that of the process which is simulated: x <- x - h V'(x) + sqrt(2 T h) normal,
 looked at after every step, whose mean time solves a linear integral equation (here by Nystrom's
-method with 900 nodes; `tests/rare/exact.py`). Beside it stands what the continuous diffusion has:
+method with 896 nodes; `tests/rare/exact.py`). Beside it stands what the continuous diffusion has:
 the two differ by the error of the step, which no splitting can mend.
 """
 
@@ -68,7 +68,7 @@ def diffusion(
     moving = Diffusion(gradient=slope, score=lambda x: x[:, 0], step=step, temperature=temperature)
     chain = chain_time(
         lambda x: x - step * slope(x), math.sqrt(2 * temperature * step),
-        start=start, target=target, low=low, nodes=900,
+        start=start, target=target, low=low, panels=56,
     )  # fmt: skip
     continuous = first_passage_time(
         potential, start=start, absorbing=target, temperature=temperature, reflecting=wall

@@ -73,6 +73,14 @@ def birth_death_time(up: float, start: int, top: int) -> float:
     return float(np.linalg.solve(np.eye(top) - matrix, np.ones(top))[start])
 
 
+def _rule(low: float, high: float, panels: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes and weights of a composite Gauss-Legendre rule."""
+    node, weight = np.polynomial.legendre.leggauss(16)
+    size = (high - low) / panels
+    left = low + size * np.arange(panels)[:, None]
+    return (left + 0.5 * size * (node + 1)).ravel(), np.tile(0.5 * size * weight, panels)
+
+
 def chain_time(
     move: Callable[[NDArray[np.float64]], NDArray[np.float64]],
     deviation: float,
@@ -80,18 +88,16 @@ def chain_time(
     start: float,
     target: float,
     low: float,
-    nodes: int = 400,
+    panels: int = 20,
 ) -> float:
     """Mean steps of x <- move(x) + deviation * normal from `start` until x >= target.
 
-    Nystrom's method with Gauss-Legendre nodes for u(x) = 1 + int k(x, y) u(y) dy on (low, target):
-    exact for the chain observed at every step.
+    Nystrom's method for u(x) = 1 + int k(x, y) u(y) dy on (low, target), with panels of 16
+    Gauss-Legendre nodes: exact for the chain observed at every step.
     """
-    x, weight = np.polynomial.legendre.leggauss(nodes)
-    x = 0.5 * (target - low) * (x + 1) + low
-    weight = 0.5 * (target - low) * weight
+    x, weight = _rule(low, target, panels)
     kernel = norm.pdf(x[None, :], loc=move(x)[:, None], scale=deviation) * weight
-    u = np.linalg.solve(np.eye(nodes) - kernel, np.ones(nodes))
+    u = np.linalg.solve(np.eye(len(x)) - kernel, np.ones(len(x)))
     here = norm.pdf(x, loc=move(np.array([start])), scale=deviation) * weight
     return float(1 + here @ u)
 
@@ -103,15 +109,13 @@ def chain_probability(
     start: float,
     floor: float,
     target: float,
-    nodes: int = 400,
+    panels: int = 20,
 ) -> float:
     """P(x >= target before x <= floor) from `start` of the same chain, by the same method."""
-    x, weight = np.polynomial.legendre.leggauss(nodes)
-    x = 0.5 * (target - floor) * (x + 1) + floor
-    weight = 0.5 * (target - floor) * weight
+    x, weight = _rule(floor, target, panels)
     kernel = norm.pdf(x[None, :], loc=move(x)[:, None], scale=deviation) * weight
     source = norm.sf(target, loc=move(x), scale=deviation)
-    u = np.linalg.solve(np.eye(nodes) - kernel, source)
+    u = np.linalg.solve(np.eye(len(x)) - kernel, source)
     there = float(norm.sf(target, loc=move(np.array([start]))[0], scale=deviation))
     here = norm.pdf(x, loc=move(np.array([start])), scale=deviation) * weight
     return there + float(here @ u)

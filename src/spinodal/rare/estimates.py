@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from scipy.stats import t as student
@@ -97,6 +98,14 @@ class SplittingRate:
     def gain(self) -> float:
         """How many times fewer steps than waiting at equal accuracy."""
         return self.brute_force_steps / self.steps
+
+    def plain(self) -> dict[str, Any]:
+        """All fields, and `mean_time` and `gain`, with None for what is not a finite number."""
+        values = {**asdict(self), "mean_time": self.mean_time, "gain": self.gain}
+        return {
+            name: None if isinstance(value, float) and not math.isfinite(value) else value
+            for name, value in values.items()
+        }
 
     def __str__(self) -> str:
         """What a paper would print."""

@@ -6,7 +6,7 @@ kept: from these, and from no others, a trajectory can be branched later.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,10 @@ FEW = 0.75
 """Copies that are done are let go of when fewer than this part is still under way."""
 
 
+class Stopped(Exception):
+    """The work was given up from outside."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rules:
     """Where excursions end and how finely their progress is told apart.
@@ -26,7 +30,8 @@ class Rules:
     An excursion ends where the score is at most `floor` or at least `target`, unless the swarm
     itself says who is home and who arrived. The rank is rounded down to multiples of `resolution`
     (0: not at all), which bounds how many states an excursion keeps. `memory`: bytes that kept
-    states may take. `longest`: moves of the longest excursion.
+    states may take. `longest`: moves of the longest excursion. `stop` is asked before every move
+    whether the work is wanted still.
     """
 
     floor: float
@@ -34,6 +39,12 @@ class Rules:
     resolution: float = 0.0
     memory: float = 2.0**31
     longest: int = 10**7
+    stop: Callable[[], bool] = lambda: False
+
+    def ask(self) -> None:
+        """Raise `Stopped` if the work is not wanted any more."""
+        if self.stop():
+            raise Stopped
 
     def arrived(self, look: Look) -> Mask:
         """Who is at the target."""
@@ -115,6 +126,7 @@ def excursions(
         if left < FEW * len(running):
             swarm.keep(running)
             alive, running = alive[running], np.ones(left, dtype=bool)
+        rules.ask()
         look = swarm.advance()
         moves += left
         running &= ~(see(look) | rules.home(look))

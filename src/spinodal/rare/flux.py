@@ -98,6 +98,7 @@ class Watch:
     def moves(self, count: int) -> Iterator[list[tuple[NDArray[np.intp], States]]]:
         """Make moves; after each, who crossed, by lane, and in which states."""
         for _ in range(count):
+            self._rules.ask()
             look = self._swarm.advance()
             check_scores(look.score)
             found = [self._taken(self._cross(look))]

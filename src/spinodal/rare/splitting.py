@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from threading import Event
 from typing import TypeVar
 
 import numpy as np
@@ -112,14 +113,15 @@ def probability(
     _check_order(floor, target)
     if len(entrances) == 0:
         raise InputError("Splitting needs at least one state to start from.")
-    rules = settings.rules(floor, target)
+    gone = Event()
+    rules = replace(settings.rules(floor, target), stop=gone.is_set)
 
     def work(fork: Swarm, group: Sequence[int]) -> tuple[list[Population], int]:
         numbers = [Numbers(one) for one in group]
         draws = [generator(seed, "splitting", one) for one in group]
         return split(fork, [entrances] * len(group), rules, settings, seed, numbers, draws)
 
-    found, moves = _groups(swarm, work, settings, workers, progress)
+    found, moves = _groups(swarm, work, settings, workers, progress, gone)
     values = tuple(math.exp(one.log_probability) for one in found)
     extinct = sum(one.extinct for one in found)
     said = spread(values, settings.confidence, extinct=extinct)
@@ -158,7 +160,8 @@ def rate(
     settings = settings or SplittingSettings()
     check_seed(seed)
     basin = find_basin(swarm, target, settings, seed)
-    rules = settings.rules(basin.floor, target)
+    gone = Event()
+    rules = replace(settings.rules(basin.floor, target), stop=gone.is_set)
     moves = watching(basin, settings)
 
     def work(fork: Swarm, group: Sequence[int]) -> tuple[list[tuple[Crossings, Population]], int]:
@@ -172,7 +175,7 @@ def rate(
         watched = len(group) * settings.watchers * (moves + basin.burn_in)
         return list(zip(seen, found, strict=True)), made + watched
 
-    pairs, made = _groups(swarm, work, settings, workers, progress)
+    pairs, made = _groups(swarm, work, settings, workers, progress, gone)
     per_move = swarm.every * time_per_step
     parts = tuple(_repetition(seen, found, per_move) for seen, found in pairs)
     extinct = sum(part.extinct for part in parts)
@@ -214,6 +217,12 @@ def find_basin(swarm: Swarm, target: float, settings: SplittingSettings, seed: i
             raise InputError(
                 f"The {what} is {level:g}, but the target is {target:g}: it must lie below."
             )
+    floor, first = settings.floor, settings.first_level
+    if floor is not None and first is not None and first < floor:
+        raise InputError(
+            f"The first level {first:g} lies below the floor {floor:g}: "
+            "a crossing must leave the basin; raise the one or lower the other."
+        )
     basin = explore(
         swarm,
         target=target,
@@ -323,24 +332,37 @@ def _groups(
     settings: SplittingSettings,
     workers: int,
     progress: Progress | None,
+    gone: Event,
 ) -> tuple[list[T], int]:
-    """All repetitions, some side by side in one swarm, the groups shared by threads."""
+    """All repetitions, some side by side in one swarm, the groups shared by threads.
+
+    `gone` is set when nobody waits for them any more.
+    """
     if workers < 1:
         raise InputError(f"Workers must be at least 1, got {workers}.")
     total = settings.repetitions
     size = max(1, min(LANES // max(settings.kill, settings.watchers), -(-total // workers)))
     groups = [range(first, min(first + size, total)) for first in range(0, total, size)]
     found: dict[int, tuple[list[T], int]] = {}
-    with ThreadPoolExecutor(max_workers=workers) as pool:
-        jobs = {pool.submit(work, swarm.fork(), group): group for group in groups}
-        try:
-            for job in as_completed(jobs):
-                found[jobs[job].start] = job.result()
-                if progress is not None:
-                    done = sum(len(part) for part, _ in found.values())
-                    progress(done / total, f"{done} of {total} repetitions of splitting")
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+
+    def enter(group: range, result: tuple[list[T], int]) -> None:
+        found[group.start] = result
+        if progress is not None:
+            done = sum(len(part) for part, _ in found.values())
+            progress(done / total, f"{done} of {total} repetitions of splitting")
+
+    if workers == 1:
+        for group in groups:
+            enter(group, work(swarm.fork(), group))
+    else:
+        with ThreadPoolExecutor(max_workers=workers) as pool:
+            jobs = {pool.submit(work, swarm.fork(), group): group for group in groups}
+            try:
+                for job in as_completed(jobs):
+                    enter(jobs[job], job.result())
+            except BaseException:
+                gone.set()
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
     ordered = [found[first] for first in sorted(found)]
     return [one for part, _ in ordered for one in part], sum(moves for _, moves in ordered)
