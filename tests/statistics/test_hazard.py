@@ -35,6 +35,9 @@ def test_without_censoring_the_hazard_is_the_sum_of_inverse_numbers_at_risk():
     curve = nelson_aalen(table([1.0, 2.0, 3.0, 4.0], 9.0))
     np.testing.assert_allclose(curve.hazard, [0, 1 / 4, 1 / 4 + 1 / 3, 13 / 12, 25 / 12])
     assert curve.time[0] == 0
+    # Limits on the logarithm, from the variance 1/16 + 1/9 at the second escape.
+    factor = np.exp(1.959964 * np.sqrt(1 / 16 + 1 / 9) / (7 / 12))
+    np.testing.assert_allclose([curve.low[2], curve.high[2]], [7 / 12 / factor, 7 / 12 * factor])
 
 
 def test_the_hazard_and_the_logarithm_of_survival_agree_where_many_are_at_risk():

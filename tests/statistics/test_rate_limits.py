@@ -21,6 +21,7 @@ def test_an_interval_is_two_bounds_that_share_what_is_left(method, events):
     options = {"confidence": 0.95, "method": method}
     assert rate_limits.rate_bound(events, 3.0, side="lower", **options) == pytest.approx(low)
     assert rate_limits.rate_bound(events, 3.0, side="upper", **options) == pytest.approx(high)
+    assert low < events / 3.0 < high
 
 
 def test_exact_bounds_invert_the_poisson_law_of_the_count():

@@ -113,7 +113,7 @@ def looked_at_rate(
 
 
 def _bias(gap: NDArray[np.float64], rate: float | None) -> float | None:
-    """Of the mean over escapes, weighted by how long each was waited for."""
+    """`look_bias` at the mean time between the looks of the escapes; 0 without any."""
     if rate is None or gap.size == 0:
         return None if rate is None else 0.0
     return float(look_bias(gap.mean(), rate))
