@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.special import kve
 
 from spinodal.errors import InputError
-from spinodal.theory import amplitudes, finite_volume, free_energy, kramers
+from spinodal.theory import amplitudes, chains, finite_volume, free_energy, kramers
 from spinodal.theory.finite_volume import Grid
 
 Array = NDArray[np.float64]
@@ -20,7 +20,7 @@ ONE = {"depth": 3, "signal": 0.8, "weight_decay": 0.32}
 
 def chain_at(points: Array, *, layers: int, width: int, variance: float, tilts: int) -> Array:
     q = np.log(points)
-    splines = amplitudes.log_chain_densities(
+    splines = chains.log_chain_densities(
         float(q.min()), float(q.max()), layers=layers, width=width, variance=variance, tilts=tilts
     )
     return np.array([spline(q) for spline in splines])
@@ -73,7 +73,7 @@ def test_mobilities_are_the_mean_squared_gradients_of_the_coordinates(layers: in
     z = q ** (1 / layers)
     tilts = layers - layers // 2
     density = chain_at(q, layers=layers, width=width, variance=1.0, tilts=tilts)
-    along, across = amplitudes.mobilities(density, z, layers=layers, width=width, variance=1.0)
+    along, across = chains.mobilities(density, z, layers=layers, width=width, variance=1.0)
     # dz/dQ = z / (layers Q); relative to the prediction the mean must be 1
     for measured, predicted in (
         (seen[:, 2] * (z / (layers * q)) ** 2, along),
@@ -90,7 +90,7 @@ def test_mobilities_are_the_mean_squared_gradients_of_the_coordinates(layers: in
 def test_at_width_one_no_direction_turns():
     density = chain_at(np.array([0.1, 0.5]), layers=2, width=1, variance=0.01, tilts=1)
     z = np.sqrt([0.1, 0.5])
-    _, across = amplitudes.mobilities(density, z, layers=2, width=1, variance=0.01)
+    _, across = chains.mobilities(density, z, layers=2, width=1, variance=0.01)
     np.testing.assert_array_equal(across, 1)
 
 

@@ -37,7 +37,7 @@ from numpy.typing import ArrayLike
 from scipy.interpolate import CubicSpline
 
 from spinodal.errors import InputError
-from spinodal.theory import finite_volume, free_energy, modes
+from spinodal.theory import chains, finite_volume, free_energy, modes
 from spinodal.theory.finite_volume import Grid
 from spinodal.theory.roots import Array, depth_root
 
@@ -46,9 +46,6 @@ _REFINED = 1.5
 
 _COARSE = 80
 """Least cells across the coarser grid."""
-
-_FAST = 1e6
-"""Largest mobility kept: what moves so fast is in equilibrium."""
 
 _SAMPLING_SHIFT = 0.5826
 """-zeta(1/2) / sqrt(2 pi): how far a walk seen at intervals overshoots, in standard deviations."""
@@ -210,7 +207,7 @@ class _Problem:
     def chain(self, cells: int, target: float) -> tuple[CubicSpline, ...]:
         """Densities of ln Q on the range of grids of up to so many cells."""
         n, reach = self.depth - 1, self.reach(target)
-        return log_chain_densities(
+        return chains.log_chain_densities(
             n * float(np.log(0.4 * reach / cells)),
             n * float(np.log(reach)),
             layers=n,
@@ -229,7 +226,9 @@ class _Problem:
         below = int(6 * np.sqrt(t / self.decay) / size) + 1
         m = (np.arange(-below, cells) + 0.5) * size
         density = np.array([spline(n * np.log(z)) for spline in chain])
-        along, across = mobilities(density, z, layers=n, width=self.width, variance=t / self.decay)
+        along, across = chains.mobilities(
+            density, z, layers=n, width=self.width, variance=t / self.decay
+        )
         s = z[:, None] ** n * m
         height = (0.5 * (s - self.signal) ** 2 + 0.5 * self.decay * m**2) / t
         height -= (density[0] - np.log(z))[:, None] + self._company(s)
@@ -269,53 +268,3 @@ class _Problem:
             square = stiff**2 - (signal * a ** (self.depth - 2)) ** 2
             logs -= np.log(square / self.decay**2)
         return 0.5 * (logs - self.spare * np.log(stiff / self.decay))
-
-
-def log_chain_densities(
-    lowest: float, highest: float, *, layers: int, width: int, variance: float, tilts: int
-) -> tuple[CubicSpline, ...]:
-    """ln of int prod a_k^w exp(-a_k^2 / (2 tau)) / (a_1^2 ... a_j^2) at fixed Q, per d ln Q.
-
-    Functions of ln Q from `lowest` to `highest`, Q the product of `layers` lengths of `width`
-    normal numbers of variance tau: for j = 0 the density of ln Q itself, then up to j = `tilts`,
-    all up to one common constant. For two layers the first is w ln Q + ln K_0(Q/tau), the second
-    (w-1) ln Q + ln K_1(Q/tau). By convolutions in ln a on a uniform grid: everything is smooth, so
-    the trapezoidal rule converges geometrically.
-    """
-    reach = np.exp(highest / layers)
-    wide = np.log(12 * np.sqrt(variance) + 1.5 * reach)
-    step = min(0.05, 0.3 * np.sqrt(variance) / reach)
-    down = step * np.arange(int((layers * wide - lowest) / step) + 4)
-
-    def length(tilted: bool) -> Array:
-        x = wide - down
-        return (width - 2 * tilted) * x - np.exp(2 * x) / (2 * variance)
-
-    splines = []
-    for j in range(tilts + 1):
-        tilted = [True] * j + [False] * (layers - j)
-        row = length(tilted[0])
-        for more in tilted[1:]:
-            # Entry i stands for i steps below the highest sum: a product of power series.
-            factor = length(more)
-            terms = (row[: i + 1] + factor[i::-1] for i in range(down.size))
-            row = np.array([(high := t.max()) + np.log(np.exp(t - high).sum()) for t in terms])
-        splines.append(CubicSpline((layers * wide - down)[::-1], row[::-1]))
-    return tuple(splines)
-
-
-def mobilities(
-    density: Array, z: Array, *, layers: int, width: int, variance: float
-) -> tuple[Array, Array]:
-    """(D_z, D_m) / T along z = Q^(1/(L-1)) and m, averaged at fixed Q; see the head of the file."""
-    x = (width - 1) * variance
-    e = np.exp(density - density[0])
-    chains = layers // 2, layers - layers // 2
-    across = np.ones_like(z)
-    along = np.zeros_like(z)
-    for n in chains:
-        for k in range(1, n + 1):
-            across += x**k * e[k]
-            along += sum(x ** (j - 1) * e[j] for j in range(1, k + 1))
-    # Near Q = 0 directions turn at once; any large number will do there.
-    return np.minimum(along * (z / layers) ** 2, _FAST), np.minimum(across, _FAST)
