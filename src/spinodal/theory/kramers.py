@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -28,9 +27,9 @@ from scipy.special import logsumexp
 
 from spinodal.errors import InputError
 from spinodal.theory import curvature, free_energy, modes
-from spinodal.theory.curvature import Choice, Level
-from spinodal.theory.orbits import log_orbit_volume
+from spinodal.theory.curvature import Level
 from spinodal.theory.roots import Array, depth_root
+from spinodal.theory.transitions import Transition, transition
 
 NARROW = 0.1
 """Largest `expansion` at which the plain formula is called valid."""
@@ -63,18 +62,6 @@ class KramersRate:
     valid: bool
 
 
-class Transition(NamedTuple):
-    """Spectra and valley volumes of two neighbouring phases and the saddle between them."""
-
-    lower: tuple[Level, ...]
-    saddle: tuple[Level, ...]
-    upper: tuple[Level, ...]
-    log_volumes: tuple[float, float, float]
-    amplitudes: Array
-    """Amplitudes of the escaping mode: at the saddle and learned."""
-    mode: dict[str, float]
-
-
 def log_rate_up(
     *,
     depth: int,
@@ -98,7 +85,7 @@ def log_rate_up(
     other unlearned modes up to min(inputs, outputs), of signal 0 beyond the signals. (The code
     assembles it from spectra and volumes; this closed form is in the tests.)
     """
-    t = _transition(depth, width, signals, weight_decay, rank, inputs, outputs)
+    t = transition(depth, width, signals, weight_decay, rank, inputs, outputs)
     heat = _temperature(temperature)
     barrier = float(modes.barrier_out(**t.mode, depth=depth))
     log_rate = _langer(t.lower, t.saddle, t.log_volumes[1] - t.log_volumes[0], barrier, heat)
@@ -125,7 +112,7 @@ def log_rate_down(
     with the learned amplitude a_u of the mode that is lost; no power of T, since the valley keeps
     its dimension. The correction also replaces the parabola of the learned well by F.
     """
-    t = _transition(depth, width, signals, weight_decay, rank, inputs, outputs)
+    t = transition(depth, width, signals, weight_decay, rank, inputs, outputs)
     heat = _temperature(temperature)
     barrier = float(modes.barrier_back(**t.mode, depth=depth))
     log_rate = _langer(t.upper, t.saddle, t.log_volumes[1] - t.log_volumes[2], barrier, heat)
@@ -149,7 +136,7 @@ def log_occupation_ratio(
     Z = V (2 pi T)^((D - n)/2) prod' w^(-1/2) exp(-E/T). Equal to log_rate_up - log_rate_down:
     detailed balance, which Langevin noise obeys and minibatch noise does not.
     """
-    t = _transition(depth, width, signals, weight_decay, rank, inputs, outputs)
+    t = transition(depth, width, signals, weight_decay, rank, inputs, outputs)
     heat = _temperature(temperature)
     gap = float(modes.gap(**t.mode, depth=depth))
 
@@ -185,7 +172,7 @@ def step_size_correction(
     """
     if not (np.isfinite(learning_rate) and learning_rate >= 0):
         raise InputError(f"learning_rate must be finite and not negative, got {learning_rate:g}.")
-    t = _transition(depth, width, signals, weight_decay, rank, inputs, outputs)
+    t = transition(depth, width, signals, weight_decay, rank, inputs, outputs)
     stiff = [
         sum(abs(level.value) * level.multiplicity for level in levels)
         for levels in (t.lower if up else t.upper, t.saddle)
@@ -286,74 +273,6 @@ def _langer(
 def _log_product(levels: tuple[Level, ...]) -> float:
     """ln prod' |w|, zero modes left out."""
     return float(sum(n * np.log(abs(value)) for value, n, _ in levels if value != 0))
-
-
-def _transition(
-    depth: int,
-    width: int,
-    signals: ArrayLike,
-    weight_decay: float,
-    rank: int,
-    inputs: int | None,
-    outputs: int | None,
-) -> Transition:
-    """Everything about the step from rank `rank` to the next, or a sentence why there is none."""
-    depth = modes.checked_depth(depth)
-    eta = np.sort(np.atleast_1d(np.asarray(signals, dtype=float)))[::-1]
-    if depth < 3:
-        raise InputError(
-            f"There is no barrier between phases at depth {depth}: modes are learned without one; "
-            "use depth 3 or more."
-        )
-    if not 0 <= rank < min(len(eta), width):
-        raise InputError(
-            f"A next mode can be learned from rank 0 to {min(len(eta), width) - 1} with "
-            f"{len(eta)} signals and width {width}, got rank {rank}."
-        )
-    if len(set(eta.tolist())) < len(eta):
-        raise InputError(
-            f"Signals must differ, got {eta.tolist()}: tied modes share one valley and one "
-            "transition; separate them a little."
-        )
-    if not weight_decay > 0:
-        raise InputError(
-            f"weight_decay must be positive, got {weight_decay:g}: without it the trivial phase "
-            "is no minimum."
-        )
-    rest: tuple[Choice, ...] = ("trivial",) * (len(eta) - rank - 1)
-    held: tuple[Choice, ...] = ("learned",) * rank
-    configurations: list[tuple[Choice, ...]] = [
-        (*held, "trivial", *rest),
-        (*held, "saddle", *rest),
-        (*held, "learned", *rest),
-    ]
-    spectra, volumes, amplitudes = [], [], []
-    for configuration in configurations:
-        spectra.append(
-            curvature.hessian_spectrum(
-                configuration,
-                depth=depth,
-                width=width,
-                signals=eta,
-                weight_decay=weight_decay,
-                inputs=inputs,
-                outputs=outputs,
-            )
-        )
-        strengths = curvature.configuration_strengths(
-            configuration, depth=depth, signals=eta, weight_decay=weight_decay
-        )
-        a = depth_root(strengths, depth)
-        amplitudes.append(float(a[rank]))
-        volumes.append(log_orbit_volume(a[a > 0], depth=depth, width=width))
-    return Transition(
-        spectra[0],
-        spectra[1],
-        spectra[2],
-        (volumes[0], volumes[1], volumes[2]),
-        np.array(amplitudes[1:]),
-        {"signal": float(eta[rank]), "weight_decay": float(weight_decay)},
-    )
 
 
 def _temperature(temperature: float) -> float:
