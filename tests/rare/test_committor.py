@@ -12,7 +12,7 @@ from spinodal.rare.splitting import SplittingSettings
 from spinodal.rare.swarms import DiffusionSwarm
 from spinodal.seeding import generator
 
-FEW = SplittingSettings(repetitions=12, copies=60, watchers=8)
+FEW = SplittingSettings(repetitions=10, copies=40, watchers=8)
 
 
 def trials(count: int = 20_000) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,7 @@ LEARNED = float(modes.learned(**TRAP))
 FRESH = ("fresh", "wishart")
 HOT = Update(learning_rate=0.1, weight_decay=0.3, sampling="population", temperature=1e-3)
 LATER = Stage(at=10, temperature=1e-2)
-FEW = SplittingSettings(repetitions=6, copies=40, watchers=16, resolution=1e-3)
+FEW = SplittingSettings(repetitions=5, copies=28, watchers=16, resolution=1e-3)
 
 
 def langevin(temperature: float = 3e-3, width: int = 1, **changes: object) -> Ensemble:
@@ -144,6 +144,18 @@ def test_the_rate_is_the_same_on_any_number_of_threads():
     assert one == two
 
 
+def test_a_threshold_halfway_to_the_learned_error_is_that_of_brute_force():
+    event = Event(observable="test_error", threshold="midpoint", direction="below")
+    ensemble = langevin(events=(event,))
+    outcome = run(ensemble.twin(steps=20), seed=1, replicas=1)
+    swarm = TrainingSwarm(ensemble, seed=1)
+    assert swarm.threshold == pytest.approx(float(outcome.thresholds[0, 0]), rel=1e-12)
+    look = swarm.launch(swarm.start(1, [0]), 1, [0])
+    assert look.score[0] < -swarm.threshold
+    assert look.arrived is not None
+    assert not look.arrived[0]
+
+
 def test_a_jump_down_of_minibatches_is_split_as_well():
     """From the learned state with Wishart batches until the strength is lost."""
     ensemble = langevin(
@@ -160,7 +172,7 @@ def test_a_jump_down_of_minibatches_is_split_as_well():
 
 
 def test_an_estimated_committor_of_layer_norms_and_amplitudes_estimates_the_same_rate():
-    ensemble = langevin(1.8e-3)
+    ensemble = langevin(2.4e-3)
     committor = pilot_committor(
         TrainingSwarm(ensemble, seed=1), target=math.inf, seed=1, settings=FEW
     )

@@ -36,11 +36,14 @@ NUMBERS = 2**40
 
 
 class Numbers:
-    """Numbers for the copies of one repetition, each given once."""
+    """Numbers for the copies of one repetition, each given once.
+
+    They begin at `NUMBERS`, so that replicas of brute force under the same seed share no stream.
+    """
 
     def __init__(self, repetition: int) -> None:
         """From the first number of this repetition on."""
-        self._next = repetition * NUMBERS
+        self._next = (repetition + 1) * NUMBERS
 
     def take(self, count: int) -> list[int]:
         """So many new ones."""
