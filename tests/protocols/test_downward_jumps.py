@@ -40,7 +40,7 @@ TINY = DownwardJumpsSettings(
             weight_decay=0.28,
             learning_rate=0.3,
             batch_sizes=(4, 5),
-            replicas=(60, 40),
+            replicas=(24, 16),
             horizon=0.6,
         ),
     ),
