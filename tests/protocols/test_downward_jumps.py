@@ -105,7 +105,6 @@ def test_the_record_survives_json_and_the_same_seed_gives_it_again(record):
     few = SamplingArms(replicas=2, datasets=2, steps=100)
     small = DownwardJumpsSettings(networks=TINY.networks[1:], samplings=few)
     assert downward_jumps.run(small, seed=5).networks[0] == record.networks[1]
-    assert downward_jumps.run(small, seed=6).networks[0] != record.networks[1]
 
 
 def test_the_section_says_which_exponent_was_measured(record):

@@ -61,7 +61,7 @@ def preset(effort: str) -> DownwardJumpsSettings:
                 weight_decay=0.32,
                 learning_rate=0.2,
                 batch_sizes=(3, 4, 5, 6, 7) if paper else (3, 4, 5, 6),
-                replicas=(2000, 2000, 1500, 800, 200) if paper else (700, 400, 180, 120),
+                replicas=(2000, 2000, 1000, 500, 200) if paper else (700, 400, 180, 120),
                 collapse=((0.1, 2), (0.4, 8)),
                 collapse_replicas=2000 if paper else 200,
                 check_every=16,
@@ -82,7 +82,7 @@ def preset(effort: str) -> DownwardJumpsSettings:
         samplings=SamplingArms(
             replicas=400 if paper else 64,
             datasets=40 if paper else 16,
-            steps=1_000_000 if paper else 120_000,
+            steps=600_000 if paper else 120_000,
         ),
     )
 
