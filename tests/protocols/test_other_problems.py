@@ -7,6 +7,7 @@ from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from helpers import assert_consistent
 from matplotlib.figure import Figure as Canvas
 from pydantic import ValidationError
 
@@ -14,13 +15,16 @@ from spinodal.errors import InputError
 from spinodal.plots.style import look
 from spinodal.protocols import other_problems
 from spinodal.protocols.other_problems_cases import PROBLEMS, case
+from spinodal.protocols.other_problems_reading import cold_slope, verdict, waiting_slope
 from spinodal.protocols.other_problems_records import (
+    EscapeRecord,
     OtherProblemsSettings,
     ProblemRecord,
     ProblemSetting,
     Record,
 )
 from spinodal.rare.paths import relax
+from spinodal.records import EscapeTimes
 from spinodal.report.sections.other_problems import section
 from spinodal.theory import modes
 
@@ -146,7 +150,7 @@ def test_barriers_never_see_escape_times(record: Record, monkeypatch: pytest.Mon
     def forbidden(*args: object, **kwargs: object) -> None:
         raise AssertionError("a barrier asked for an escape")
 
-    for name in ("first_passages", "exponential_rate", "arrhenius_fit", "rate", "Walkers"):
+    for name in ("first_passages", "exponential_rate", "waiting_slope", "rate", "Walkers"):
         monkeypatch.setattr(other_problems, name, forbidden)
     silent = SMALL.model_copy(
         update={
@@ -162,6 +166,65 @@ def test_barriers_never_see_escape_times(record: Record, monkeypatch: pytest.Mon
             assert other.path is not None
             assert one.path.barrier_out == pytest.approx(other.path.barrier_out, rel=1e-12)
         assert one.slope is None
+
+
+def test_the_coldest_rates_of_splitting_give_back_the_barrier_they_were_made_with(record: Record):
+    template, barrier, zeros = of(record, "regression").escapes[-1], 0.2, 4
+
+    def at(temperature: float) -> EscapeRecord:
+        rate = np.exp(-barrier / temperature) * temperature ** (-zeros / 2)
+        return replace(
+            template, temperature=temperature, split=rate, split_low=rate / 1.1,
+            split_high=1.1 * rate,
+        )  # fmt: skip
+
+    warm = replace(at(0.03), split=1.0)
+    found, low, high = cold_slope((warm, at(0.02), at(0.025)), zeros)
+    assert found == pytest.approx(barrier, rel=1e-12)
+    assert low is not None
+    assert high is not None
+    half = np.sqrt(2) * np.log(1.1) / (1 / 0.02 - 1 / 0.025)
+    assert (high - low) / 2 == pytest.approx(half, rel=1e-12)
+    assert cold_slope((warm,), zeros) == (None, None, None)
+
+
+def test_waiting_times_give_back_the_barrier_they_were_drawn_with():
+    barrier, zeros, rng = 0.2, 4, np.random.default_rng(3)
+    waited = []
+    for heat in (0.02, 0.025, 0.03):
+        mean = np.exp(barrier / heat) * heat ** (zeros / 2)
+        count = np.arange(2000)
+        waited.append(
+            (heat, EscapeTimes(replica=count, dataset=0 * count, steps=count,
+                               time=rng.exponential(mean, 2000),
+                               status=np.full(2000, "escaped")))
+        )  # fmt: skip
+    found, low, high = waiting_slope(waited, zeros)
+    assert found is not None
+    assert low is not None
+    assert high is not None
+    assert_consistent(found, barrier, (high - low) / 3.92)
+    assert high - low < 0.05 * barrier
+
+
+def test_nothing_is_called_activated_without_its_controls(record: Record):
+    one = of(record, "regression")
+    template = replace(
+        one.escapes[1], barrier_over_t=5.0, memoryless="consistent", cooled_trapped=20,
+        cooled_escapes=0,
+    )  # fmt: skip
+    assert verdict(one.path, (template,)) == "noise_activated"
+    for change, expected in (
+        ({"memoryless": "rejected"}, "cannot_tell"),
+        ({"memoryless": "untested"}, "cannot_tell"),
+        ({"cooled_escapes": 1}, "cannot_tell"),
+        ({"cooled_trapped": 0}, "cannot_tell"),
+        ({"barrier_over_t": 2.0}, "noise_drift"),
+        ({"free_barrier": 1.0}, "noise_drift"),
+        ({"rate": None}, "cannot_tell"),
+    ):
+        assert verdict(one.path, (replace(template, **change),)) == expected
+    assert verdict(None, ()) == "no_barrier"
 
 
 def test_the_same_seed_gives_the_same_record():

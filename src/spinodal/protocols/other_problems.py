@@ -20,6 +20,7 @@ import numpy as np
 from spinodal.dynamics.diffusion_passages import first_passages
 from spinodal.dynamics.diffusions import Array, Walkers
 from spinodal.protocols.other_problems_cases import Case, Problem, case
+from spinodal.protocols.other_problems_reading import cold_slope, jump, verdict, waiting_slope
 from spinodal.protocols.other_problems_records import (
     EscapeRecord,
     OtherProblemsSettings,
@@ -28,7 +29,6 @@ from spinodal.protocols.other_problems_records import (
     ProblemSetting,
     Record,
     SweepRecord,
-    Verdict,
 )
 from spinodal.protocols.side_by_side import own_seed
 from spinodal.rare.hessians import curvatures
@@ -37,7 +37,6 @@ from spinodal.rare.splitting import SplittingSettings, rate
 from spinodal.rare.swarms import DiffusionSwarm
 from spinodal.records import EscapeTimes
 from spinodal.seeding import generator
-from spinodal.statistics.escape_laws import arrhenius_fit
 from spinodal.statistics.survival import exponential_rate
 from spinodal.statistics.waiting_times import memorylessness
 
@@ -48,9 +47,6 @@ KICK = 1e-3
 
 BEYOND = 0.6
 """The target lies this far from the saddle's score to the learned one's."""
-
-SEVERAL = 2.5
-"""Barriers of fewer temperatures than this are not called barriers."""
 
 
 def preset(effort: str) -> OtherProblemsSettings:
@@ -131,7 +127,7 @@ def _problem(
         path = _path(what, decay, off, on, settings.images, start.zeros)
         escapes, slope = _escapes(settings, one, what, decay, off, on, path, seed, workers)
     scores = what.score(np.stack([off, on]))
-    cold = _cold_slope(escapes, 0 if path is None else path.zeros)
+    cold = cold_slope(escapes, 0 if path is None else path.zeros)
     return ProblemRecord(
         name=one.name,
         feature=what.feature,
@@ -150,7 +146,7 @@ def _problem(
         cold_slope=cold[0],
         cold_slope_low=cold[1],
         cold_slope_high=cold[2],
-        verdict=_verdict(path, escapes),
+        verdict=verdict(path, escapes),
     )
 
 
@@ -173,20 +169,11 @@ def _sweep(points: int, what: Case, seed: int) -> SweepRecord:
         weight_decays=tuple(decays.tolist()),
         up=tuple(up.tolist()),
         down=tuple(down.tolist()),
-        lost=_jump(decays, up),
-        regained=_jump(decays, down),
+        lost=jump(decays, up),
+        regained=jump(decays, down),
         spinodal_on=None if what.spinodals is None else what.spinodals[0],
         spinodal_off=None if what.spinodals is None else what.spinodals[1],
     )
-
-
-def _jump(decays: Array, scores: Array) -> float | None:
-    """Middle of the step in which the score falls by more than a third of its range, if any."""
-    falls = -np.diff(scores)
-    where = int(np.argmax(falls))
-    if falls[where] <= np.ptp(scores) / 3 or np.ptp(scores) < 1e-3 * max(1.0, scores.max()):
-        return None
-    return float(0.5 * (decays[where] + decays[where + 1]))
 
 
 def _path(
@@ -247,7 +234,7 @@ def _escapes(
                 settings, one, what, decay, off, path, target, ratio, times, split, tell, workers
             )
         )
-    return tuple(records), _slope(waited, path.zeros)
+    return tuple(records), waiting_slope(waited, path.zeros)
 
 
 def _escape(
@@ -332,51 +319,3 @@ def _cooled(
     quiet = Walkers(noisy.quiet(), walkers.positions, seed=0)
     quiet.advance(round(30 / step))
     return int((quiet.scores() >= target).sum()), len(walkers)
-
-
-def _slope(
-    waited: list[tuple[float, EscapeTimes]], zeros: int
-) -> tuple[float | None, float | None, float | None]:
-    """The barrier that waiting times show, with its 95 % interval."""
-    if len(waited) < 2 or not all(times.events for _, times in waited):
-        return None, None, None
-    heat = np.concatenate([np.full(len(times.time), heat) for heat, times in waited])
-    law = arrhenius_fit(
-        np.concatenate([times.time for _, times in waited]),
-        np.concatenate([times.status for _, times in waited]),
-        1 / heat,
-        offset=0.5 * zeros * np.log(heat),
-    )
-    return law.slope, law.low, law.high
-
-
-def _cold_slope(
-    escapes: tuple[EscapeRecord, ...], zeros: int
-) -> tuple[float | None, float | None, float | None]:
-    """The same between the two coldest temperatures of splitting, from its rates alone."""
-    split = sorted((e for e in escapes if e.split), key=lambda e: e.temperature)[:2]
-    if len(split) < 2:
-        return None, None, None
-    rates, heat, spread = np.ones(2), np.ones(2), 0.0
-    for i, one in enumerate(split):
-        rates[i], heat[i] = one.split or np.nan, one.temperature
-        spread += (0.5 * np.log((one.split_high or np.nan) / (one.split_low or np.nan))) ** 2
-    lift = np.log(rates[1] / rates[0]) - 0.5 * zeros * np.log(heat[0] / heat[1])
-    span = 1 / heat[0] - 1 / heat[1]
-    found, half = float(lift / span), float(np.sqrt(spread) / span)
-    return (found, found - half, found + half) if np.isfinite(half) else (None, None, None)
-
-
-def _verdict(path: PathRecord | None, escapes: tuple[EscapeRecord, ...]) -> Verdict:
-    """Of the coldest temperature waited for."""
-    if path is None:
-        return "no_barrier"
-    waited = [one for one in escapes if one.rate is not None]
-    if not waited:
-        return "cannot_tell"
-    coldest = max(waited, key=lambda one: one.barrier_over_t)
-    barrier = coldest.barrier_over_t if coldest.free_barrier is None else coldest.free_barrier
-    if barrier < SEVERAL:
-        return "noise_drift"
-    quiet = coldest.cooled_trapped > 0 and coldest.cooled_escapes == 0
-    return "noise_activated" if quiet and coldest.memoryless == "consistent" else "cannot_tell"
