@@ -21,7 +21,7 @@ Lelievre (Nonlinearity 23, 2010). What is exact: the equilibrium, at every width
 temperature; and, where the valley is deep, that the true mean time is not shorter, because the
 capacity of a reversible diffusion is a minimum over functions of all coordinates and here functions
 of two are admitted. What is not: that nothing is lost. The loss tends to nothing as T falls, since
-at the saddle the unstable direction is that of (Q, m). Simulations take longer by 2 to 8 % at
+at the saddle the unstable direction is that of (Q, m). Simulations take longer by 2 to 9 % at
 T = 0.35 to 0.75 of the thermal spinodal (benchmarks/calibration/langevin_rates.py).
 
 With more inputs, outputs or learned modes F gains the entropy of the other modes' directions to
