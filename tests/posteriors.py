@@ -181,7 +181,7 @@ def _below_scatter(drawn: Drawn) -> float:
     times = drawn.times
     events = np.bincount(times.dataset, weights=times.escaped, minlength=8).astype(float)
     exposure = np.bincount(times.dataset, weights=times.time, minlength=8).astype(float)
-    sds, mus = np.linspace(0, 4, 61), np.linspace(-2, 2, 25)
+    sds, mus = np.linspace(0, 4, 81), np.linspace(-2, 2, 33)
     log = frail_log_likelihood(mus, sds[:, None], events, exposure) - (mus / 0.5) ** 2 / 2
     return _on_grid(sds, special.logsumexp(log, axis=1) - sds / 0.6, drawn.truth)
 
