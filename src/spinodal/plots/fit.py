@@ -100,5 +100,5 @@ def draw_waiting(
         yscale="log",
         ylim=(max(1e-3, 0.7 * min(above, default=0.1)), 1.25),
     )
-    ax.legend(loc="lower left")
+    ax.legend(loc="upper right")
     return ax
