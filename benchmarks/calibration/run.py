@@ -54,7 +54,7 @@ def summary(names: list[str], suffix: str) -> tuple[str, bool]:
         if not path.exists():
             continue
         found = json.loads(path.read_text(encoding="utf-8"))
-        if "rows" not in found:
+        if not ({"command", "rows"} <= found.keys() and "measured" in found["rows"][0]):
             parts += [f"\n## {name}\n", f"[{path.name}]({path.name})"]
             continue
         rows = [Row(**row) for row in found["rows"]]

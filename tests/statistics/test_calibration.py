@@ -12,14 +12,14 @@ from spinodal.statistics.calibration import holm, uniformity
 @pytest.mark.parametrize("name", CASES)
 def test_the_likelihood_belongs_to_the_data(name):
     g = np.random.default_rng(1)
-    simulations = 100 if name == "frailty sd" else 200  # its quadrature takes longest
+    simulations = 60 if name == "frailty sd" else 200  # its quadrature takes longest
     found = uniformity(ranks(CASES[name], simulations, g), draws=DRAWS, generator=g)
     # Six cases, two tests each, never wrong by chance in a thousand suites like this one.
     assert min(found.chi2_p, found.envelope_p) > 1e-3
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
-@pytest.mark.parametrize("name", [name for name in CASES if name != "shifted: lag"])
+@pytest.mark.parametrize("name", ["exponential", "shifted: rate", "Weibull", "regression slope"])
 def test_the_two_classical_mistakes_are_found_out(name, mistake):
     g = np.random.default_rng(2)
     wrong = ranks(CASES[name], 100, g, MISTAKES[mistake])
