@@ -48,6 +48,15 @@ def test_theory_comes_nearer_as_the_temperature_falls(record: RouteRecord) -> No
     assert abs(math.log(ratios[-1])) < abs(math.log(ratios[0])) + 3 * error
 
 
+def test_the_generator_gives_the_measured_times(record: RouteRecord) -> None:
+    for p in record.points:
+        for one in (p.waiting, p.splitting):
+            if one is not None and one.mean and one.relative_error:
+                # Beyond its errors: what the two coordinates leave out, and second order in steps.
+                error = math.hypot(one.relative_error, 0.05)
+                assert abs(math.log(one.mean / p.best)) < 4 * error
+
+
 def test_a_wrong_barrier_would_have_been_noticed(record: RouteRecord) -> None:
     coldest = record.points[-1]
     error = coldest.splitting.relative_error or 1.0
@@ -59,7 +68,7 @@ def test_barriers_and_predictions_never_see_a_measured_time(record: RouteRecord)
     other = route_agreement.run(SMALL.model_copy(update=small), seed=99)
     for one, two in zip(record.points, other.points, strict=True):
         assert one.splitting != two.splitting
-        for name in ("energy_barrier", "free_barrier", "langer", "corrected", "reduced"):
+        for name in ("energy_barrier", "free_barrier", "langer", "corrected", "reduced", "best"):
             assert getattr(one, name) == getattr(two, name)
 
 

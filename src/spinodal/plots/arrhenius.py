@@ -55,7 +55,7 @@ def draw_arrhenius(
             mfc="none" if is_drift else SIMULATION, zorder=4,
         )  # fmt: skip
     order = np.argsort(x)
-    ax.plot(x[order], np.log(np.array(predicted))[order], color=THEORY, label="passage time of F")
+    ax.plot(x[order], np.log(np.array(predicted))[order], color=THEORY, label="reduced generator")
     fitted = np.array([v for v, d in zip(inverse, drift, strict=True) if not d])
     grid = np.linspace(fitted.min(), fitted.max(), 60)
     if slope is not None and intercept is not None:
@@ -98,7 +98,7 @@ def draw_slopes(
         )  # fmt: skip
     ax.plot(
         predicted, range(len(names)), "D", mfc="none", color=THEORY, markersize=8,
-        label="slope of exact times",
+        label="slope of predicted times",
     )  # fmt: skip
     ax.set(
         xlabel="d ln(escape time) / d(1/T)",

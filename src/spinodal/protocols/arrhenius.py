@@ -10,10 +10,10 @@ and the largest barrier compatible with the watching time.
 The second uses noise whose temperature is known, d theta = -grad E dt + sqrt(2T) dB, on one
 feature learned by the population gradient. At width 1 there are no hidden rotations and the
 slope of ln tau against 1/T must be the energy barrier; at larger width the raw slope lies below
-it, near barrier - N_z T / 2, because the hidden rotations gain entropy on the way up. The exact
-passage time of the reduced free energy stands beside every point. Where it is too cold for waiting
-the rate comes from splitting, and the slope comes nearer to the energy barrier. Temperatures are
-chosen from the landscape alone; no barrier on the page has seen an escape time.
+it, near barrier - N_z T / 2, because the hidden rotations gain entropy on the way up. The mean
+time of the reduced generator (`theory.amplitudes`) stands beside every point. Where it is too cold
+for waiting the rate comes from splitting, and the slope comes nearer to the energy barrier.
+Temperatures are chosen from the landscape alone; no barrier on the page has seen an escape time.
 """
 
 from __future__ import annotations

@@ -174,8 +174,8 @@ class LangevinPoint:
 
     `over_spinodal` = T over the thermal spinodal (None: no rotations, no thermal spinodal).
     `free_barrier_over_t` is None where the free energy has no barrier. `mean` = exposure /
-    escapes with likelihood limits. `predicted` is the exact passage time of the reduced free
-    energy from amplitude 0 to the learned amplitude, `ratio` = mean / predicted. `time` and
+    escapes with likelihood limits. `predicted` is the mean time of the reduced generator from zero
+    weights to the learned strength, seen at the same looks, `ratio` = mean / predicted. `time` and
     `escaped` are the single replicas; `curve_*` is Kaplan-Meier.
     """
 
@@ -247,7 +247,7 @@ class LawFit:
 class Slope:
     """A slope d ln tau / d(1/T) fitted to single times, with its profile interval.
 
-    `predicted` is the slope of the exact passage times at the same temperatures, each weighted
+    `predicted` is the slope of the predicted times at the same temperatures, each weighted
     by its escapes. None: the likelihood has no finite limit on that side.
     """
 

@@ -34,12 +34,15 @@ from spinodal.statistics.laws import fit_laws
 from spinodal.statistics.survival import exponential_rate, kaplan_meier
 from spinodal.statistics.waiting_times import memorylessness
 from spinodal.theory import modes
+from spinodal.theory.amplitudes import log_mean_time
 from spinodal.theory.free_energy import (
     free_energy_barriers,
     hidden_rotations,
-    mode_first_passage_time,
     thermal_spinodal,
 )
+
+LOOK = 2.0
+"""Time between two looks at the strength."""
 
 WHOLE_LEVEL = 0.01
 """The waiting times with their beginning, too, must not contradict memorylessness at this level.
@@ -95,7 +98,7 @@ def langevin(
             Event(mode=1, threshold=float(modes.learned(depth=settings.depth, **settings.mode))),
         ),
         steps=int(min(settings.horizon * due / rate, 1e15)) + 1,
-        check_every=round(2 / rate),
+        check_every=round(LOOK / rate),
     )
 
 
@@ -135,14 +138,18 @@ def _critical(settings: ArrheniusSettings, rotations: int) -> float | None:
 
 
 def predicted_time(settings: ArrheniusSettings, width: int, temperature: float) -> float:
-    """Exact mean passage time of the reduced free energy, amplitude 0 to the learned one."""
-    return mode_first_passage_time(
-        depth=settings.depth,
-        signal=settings.signals[1],
-        weight_decay=settings.weight_decay,
-        temperature=temperature,
-        rotations=hidden_rotations(depth=settings.depth, width=width, rank=0),
-        start=0.0,
+    """Mean passage time of the reduced generator, zero weights to the learned strength."""
+    return float(
+        np.exp(
+            log_mean_time(
+                depth=settings.depth,
+                width=width,
+                signal=settings.signals[1],
+                weight_decay=settings.weight_decay,
+                temperature=temperature,
+                look_every=LOOK,
+            )
+        )
     )
 
 
@@ -222,7 +229,7 @@ def width_results(
         memorylessness(
             times,
             generator=generator(seed, "arrhenius", "memorylessness", width),
-            check_every=2.0,
+            check_every=LOOK,
         )
         for times in (later(tested, dead), tested)
     )

@@ -29,6 +29,7 @@ from spinodal.protocols.side_by_side import Job, ensemble_job, outcomes, own_see
 from spinodal.rare.training import SplittingRate, training_rate
 from spinodal.statistics.survival import exponential_rate
 from spinodal.theory import kramers, modes
+from spinodal.theory.amplitudes import log_mean_time
 from spinodal.theory.free_energy import (
     free_energy_barriers,
     hidden_rotations,
@@ -172,6 +173,25 @@ def _reduced(settings: RouteSettings, ratio: float) -> float:
     )
 
 
+def _generator(settings: RouteSettings, temperature: float) -> float:
+    """Mean time of the reduced generator, in units of time, seen at the same looks."""
+    others = [s for n, s in enumerate(settings.signals) if n != settings.rank]
+    return math.exp(
+        log_mean_time(
+            depth=settings.depth,
+            width=settings.width,
+            signal=settings.signals[settings.rank],
+            weight_decay=settings.weight_decay,
+            temperature=temperature,
+            rank=settings.rank,
+            other_signals=others,
+            inputs=len(settings.signals),
+            outputs=len(settings.signals),
+            look_every=settings.look_time,
+        )
+    )
+
+
 def _quantile(settings: RouteSettings) -> float:
     return float(special.ndtri((1 + settings.confidence) / 2))
 
@@ -221,7 +241,7 @@ def _point(
         langer=math.exp(-langer.log_rate) / per,
         corrected=math.exp(-corrected) / per,
         reduced=_reduced(settings, ratio) / per,
-        generator=None,
+        generator=_generator(settings, temperature) / per,
         step_factor=math.exp(kramers.step_size_correction(**network, learning_rate=per)),
         waiting=waiting,
         splitting=Estimate(

@@ -89,7 +89,7 @@ class RoutePoint:
     langer: float
     corrected: float
     reduced: float
-    generator: float | None
+    generator: float
     step_factor: float
     waiting: Estimate | None
     splitting: Estimate
@@ -97,8 +97,8 @@ class RoutePoint:
 
     @property
     def best(self) -> float:
-        """The most complete theory there is here, finite steps included."""
-        return (self.generator or self.corrected) / self.step_factor
+        """The generator's time with the finite learning rate."""
+        return self.generator / self.step_factor
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -303,7 +303,7 @@ def _langevin_text(record: ArrheniusRecord) -> str:
         f"{shown(record.weight_decay)}, population gradient, isotropic noise of temperature T, "
         f"widths {widths}; from zero weights until the strength first reaches the learned one. "
         "Temperatures are chosen by the barrier of the free energy F, which the hidden rotations "
-        "(N_{z} of them) lower. Lines: exact mean passage time of F, no parameter fitted. Points "
+        "(N_{z} of them) lower. Lines: mean time of the reduced generator, nothing fitted. Points "
         f"above {DRIFT_FROM:g} of the thermal spinodal are drift and enter no fit. Every run "
         "counts: those that did not escape are censored, not dropped."
     )
@@ -347,12 +347,12 @@ def _slopes_text(record: ArrheniusRecord) -> str:
         if one.rotations:
             text += (
                 f", apparent barrier {shown(one.apparent_barrier, 3)} = barrier \N{MINUS SIGN} "
-                f"N_{{z}} T/2, exact times {shown(one.raw.predicted, 3)}; with the entropy term "
-                f"(N_{{z}}/2) ln T taken out {_interval(one.corrected)}, exact times "
+                f"N_{{z}} T/2, predicted times {shown(one.raw.predicted, 3)}; with the entropy "
+                f"term (N_{{z}}/2) ln T taken out {_interval(one.corrected)}, predicted times "
                 f"{shown(one.corrected.predicted, 3)}."
             )
         else:
-            text += f", energy barrier {shown(one.barrier, 4)}, exact times "
+            text += f", energy barrier {shown(one.barrier, 4)}, predicted times "
             text += f"{shown(one.raw.predicted, 3)}."
         ratios = [p.ratio for p in one.points if p.ratio is not None and p.regime != "drift"]
         if ratios:
@@ -375,7 +375,7 @@ def _slopes_figure(record: ArrheniusRecord) -> Figure:
     return Figure(
         name="fig2b_slopes",
         caption=(
-            "Fitted slopes, the slope of the exact passage times at the same temperatures, the "
+            "Fitted slopes, the slope of the predicted times at the same temperatures, the "
             "energy barrier, and the stated barrier with its stated error (shaded)."
         ),
         alt="All fitted slopes lie at or below the energy barrier, far below the stated 0.15.",
@@ -461,7 +461,7 @@ def _points_table(record: ArrheniusRecord) -> Table:
         caption="Escape times with additive noise (time units)",
         columns=(
             "width", "T", "T / T_sp", "barrier / T", "F barrier / T", "regime", "runs", "escapes",
-            "mean time", "95 % low", "95 % high", "exact time", "ratio",
+            "mean time", "95 % low", "95 % high", "predicted time", "ratio",
         ),
         rows=tuple(
             (
@@ -474,8 +474,8 @@ def _points_table(record: ArrheniusRecord) -> Table:
         digits=3,
         note=(
             "The regime says where theory puts the temperature; it is no verdict. "
-            "F is a one-dimensional reduction: exact at width 1, where a ratio of 1 is expected; "
-            "at larger width it leaves out how the other directions widen."
+            "Predicted: the reduced generator on two coordinates, nothing fitted; what it leaves "
+            "out makes real times a few per cent longer."
         ),
     )  # fmt: skip
 
@@ -494,7 +494,7 @@ def _fits_table(record: ArrheniusRecord) -> Table:
         name="fig2b_fits",
         caption="Arrhenius fits to single times by censored likelihood",
         columns=(
-            "width", "fit", "slope", "95 % low", "95 % high", "slope of exact times",
+            "width", "fit", "slope", "95 % low", "95 % high", "slope of predicted times",
             "energy barrier", "apparent barrier", "escapes", "runs",
         ),
         rows=rows,
@@ -508,7 +508,7 @@ def _cold_table(record: ArrheniusRecord) -> Table:
         caption="Where it is too cold for waiting: mean times by splitting (time units)",
         columns=(
             "width", "T", "T / T_sp", "barrier / T", "F barrier / T", "mean time", "95 % low",
-            "95 % high", "exact time", "ratio", "updates", "gain over waiting",
+            "95 % high", "predicted time", "ratio", "updates", "gain over waiting",
             "warned of heavy tails",
         ),
         rows=tuple(
