@@ -100,7 +100,8 @@ def _text(one: JumpRecord) -> str:
         "one input and one output, so the chain is the network"
         if one.exact_reduction
         else "singular vectors turn and other weights fluctuate, a drift of order lr / B that the "
-        "chain of one mode leaves out: it moves the prefactor, not the exponent"
+        "chain of one mode leaves out: its prefactor does not hold, and what the prefactor does as "
+        "the noise falls is in the measured slope"
     )
     text = (
         f"**{one.name.capitalize()}** (width {one.width}, signals "
