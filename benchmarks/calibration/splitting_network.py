@@ -40,7 +40,7 @@ MODE = {"depth": DEPTH, "signal": SIGNALS[0], "weight_decay": DECAY}
 SPINODAL = float(
     thermal_spinodal(rotations=hidden_rotations(depth=DEPTH, width=WIDTH, rank=0), **MODE)
 )
-AGREEMENT = ((0.66, 400), (0.68, 600), (0.7, 1000), (0.72, 1000), (0.75, 1000), (0.8, 1000))
+AGREEMENT = ((0.66, 800), (0.68, 1000), (0.7, 1000), (0.72, 1000), (0.75, 1000), (0.8, 1000))
 """Temperatures over the thermal spinodal, and events to wait for."""
 
 COST, REACH = 0.54, 0.385
@@ -133,6 +133,6 @@ def reach(repetitions: int) -> Row:
 if __name__ == "__main__":
     quick = arguments(__doc__).quick
     points = [(0.8, 100)] if quick else AGREEMENT
-    rows = [agreement(ratio, events, 4 if quick else 24) for ratio, events in points]
+    rows = [agreement(ratio, events, 4 if quick else 72) for ratio, events in points]
     rows += [cost(4 if quick else 24), reach(2 if quick else 20)]
     finish(__file__, rows, quick=quick)
