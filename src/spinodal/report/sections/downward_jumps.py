@@ -180,7 +180,7 @@ def _exponents_figure(record: Record) -> Figure:
     return Figure(
         name="downward-jumps_exponents",
         caption="Measured exponents in units of the one predicted for SGD.",
-        alt=" ".join(f"{one.name}: the measurement {TOLD[one.told]}." for one in nets),
+        alt=" ".join(f"{one.name}: {_verdict(one)}." for one in nets),
         size=(5.8, 1.6 + 0.5 * len(nets)),
         draw=lambda canvas: draw_exponents(
             [one.name for one in nets],
