@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spinodal.statistics.designs import Design
-from spinodal.statistics.waiting_times import anderson_darling
+from spinodal.statistics.waiting_times import fitted_statistic, null_statistics
 
 LARGEST = 20_000
 """More replicas than this are not needed for the test: a random part is taken."""
@@ -53,8 +53,8 @@ def memoryless_in_settings(
         replicas = rows.size
         if not seen.sum() > 0 or horizon == 0:
             continue
-        observed += float(_statistic(seen, replicas, horizon))
-        simulated += _null(generator, seen, replicas, horizon, resamples)
+        observed += float(fitted_statistic(seen, replicas, horizon))
+        simulated += null_statistics(generator, seen, replicas, horizon, resamples)
         events += seen.size
         cells += 1
     if events < 5:
@@ -68,37 +68,3 @@ def _after_zero(generator: np.random.Generator, times: NDArray[np.float64]) -> N
     if not zero.any() or zero.all():
         return times
     return np.where(zero, times[~zero].min() * generator.random(times.size), times)
-
-
-def _statistic(seen: NDArray[np.float64], replicas: int, horizon: float) -> NDArray[np.float64]:
-    """A^2 of event times (..., events), NaN for padding, after the rate was fitted to them."""
-    events = np.isfinite(seen).sum(axis=-1, keepdims=True)
-    exposure = np.nansum(seen, axis=-1, keepdims=True)
-    if np.isfinite(horizon):
-        exposure = exposure + (replicas - events) * horizon
-    rate = np.maximum(events, 1) / exposure
-    return anderson_darling(np.expm1(-rate * seen) / np.expm1(-rate * horizon))
-
-
-def _null(
-    generator: np.random.Generator,
-    seen: NDArray[np.float64],
-    replicas: int,
-    horizon: float,
-    resamples: int,
-) -> NDArray[np.float64]:
-    """The statistic of as many memoryless replicas with the fitted rate, cut off alike.
-
-    The number of events varies as in an experiment.
-    """
-    waiting = replicas - seen.size
-    rate = seen.size / (seen.sum() + (waiting * horizon if waiting else 0.0))
-    before = -np.expm1(-rate * horizon)
-    size, statistics = max(1, 1_000_000 // max(1, seen.size)), []
-    for start in range(0, resamples, size):
-        count = min(size, resamples - start)
-        events = generator.binomial(replicas, before, size=count)
-        drawn = -np.log1p(-generator.random((count, max(1, events.max()))) * before) / rate
-        drawn[np.arange(drawn.shape[1]) >= events[:, np.newaxis]] = np.nan
-        statistics.append(_statistic(drawn, replicas, horizon))
-    return np.concatenate(statistics)

@@ -84,8 +84,8 @@ def memorylessness(
             if not seen.sum() > 0:  # all at once, at the start of the first check
                 continue
         replicas = seen.size + waiting
-        observed += float(_statistic(seen, replicas, horizon))
-        simulated += _null(generator, seen, replicas, horizon, resamples)
+        observed += float(fitted_statistic(seen, replicas, horizon))
+        simulated += null_statistics(generator, seen, replicas, horizon, resamples)
         events += seen.size
     enough = events >= 5
     p_value = float((1 + (simulated >= observed).sum()) / (resamples + 1)) if enough else None
@@ -130,7 +130,9 @@ def _cutoff(times: EscapeTimes, cutoff: float | None) -> float:
     return cutoff
 
 
-def _statistic(seen: NDArray[np.float64], replicas: int, horizon: float) -> NDArray[np.float64]:
+def fitted_statistic(
+    seen: NDArray[np.float64], replicas: int, horizon: float
+) -> NDArray[np.float64]:
     """A^2 of event times (..., events), NaN for padding, after the rate was fitted to them.
 
     The other `replicas` were still waiting at the horizon.
@@ -143,7 +145,7 @@ def _statistic(seen: NDArray[np.float64], replicas: int, horizon: float) -> NDAr
     return anderson_darling(np.expm1(-rate * seen) / np.expm1(-rate * horizon))
 
 
-def _null(
+def null_statistics(
     generator: np.random.Generator,
     seen: NDArray[np.float64],
     replicas: int,
@@ -164,7 +166,7 @@ def _null(
         uniform = generator.random((events.size, max(1, events.max())))
         drawn = -np.log1p(-uniform * escaped) / rate
         drawn[np.arange(drawn.shape[1]) >= events[:, np.newaxis]] = np.nan
-        statistics.append(_statistic(drawn, replicas, horizon))
+        statistics.append(fitted_statistic(drawn, replicas, horizon))
     return np.concatenate(statistics)
 
 
