@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+from scipy import special
 
 Vector = NDArray[np.float64]
 
@@ -14,6 +15,15 @@ def log_likelihood(events: Vector, exposure: Vector, log_time: Vector) -> NDArra
     """-sum (events * log_time + exposure * exp(-log_time)) over the last axis."""
     expected = exposure * np.exp(-np.maximum(log_time, -700.0))
     return -(events * log_time + expected).sum(axis=-1)
+
+
+def saturated(events: ArrayLike, exposure: ArrayLike) -> NDArray[np.float64]:
+    """The log-likelihood of a cell at its own best rate, elementwise.
+
+    events ln(events / exposure) - events, and 0 without events
+    """
+    d, total = np.asarray(events, dtype=float), np.asarray(exposure, dtype=float)
+    return special.xlogy(d, d / total) - d
 
 
 def maximise(

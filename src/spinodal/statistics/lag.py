@@ -68,6 +68,8 @@ def lagged_rate(times: EscapeTimes, *, confidence: float = 0.95) -> LaggedRate:
     Where censoring has no common cut-off before which something escaped, the exposure takes the
     place of the clock: the first of d events of a Poisson process on it, conservatively as if it
     ended with an event. Replicas that diverged are left out.
+
+    For one setting; over several settings `laws` fits one lag to all (`shifted_law.fit_lag`).
     """
     check_confidence(confidence)
     check_watched(times)

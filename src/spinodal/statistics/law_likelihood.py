@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from spinodal.statistics.designs import Design
-from spinodal.statistics.exponential_regression import limit, maximise
+from spinodal.statistics.exponential_regression import limit, maximise, saturated
 
 SHAPES = (0.1, 60.0)
 """Range of Weibull shapes that are tried: 1 is exponential, 60 a spread of 2 %."""
@@ -122,7 +122,7 @@ class Likelihood:
         """The log-likelihood when every setting has a mean of its own."""
         some = self.events > 0
         d, total = self.events[some], self.sums(shape).sum(axis=0)[some]
-        return float((d * (np.log(d / total) - 1)).sum()) + self.constant(shape)
+        return float(saturated(d, total).sum()) + self.constant(shape)
 
     def interval(
         self,

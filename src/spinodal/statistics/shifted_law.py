@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from scipy import optimize, special
 
 from spinodal.statistics.designs import Design
+from spinodal.statistics.exponential_regression import saturated
 from spinodal.statistics.law_likelihood import Likelihood
-from spinodal.statistics.survival import rate_interval
+from spinodal.statistics.rate_limits import rate_interval
 
 Limits = tuple[float | None, float | None, float | None]
 
@@ -39,6 +40,11 @@ def fit_lag(
     with the lag up to the first escape, which is the estimate. There it has a corner: twice its
     logarithmic ratio falls by a chi-square of two degrees of freedom, so the limits are
     E(low) = E(lag) (1 - confidence)^(-1 / (D - 1)), exact without censoring, and the first escape.
+
+    This is the shifted exponential as one law among those of `laws`, of one lag over settings and
+    data sets, comparable by its likelihood. `lag.lagged_rate` is for the times of one setting: it
+    takes the bias out of the lag, keeps the promise of its limits under a common cut-off, and
+    tests whether there is a lag at all.
     """
     parameters: dict[str, Limits] = {}
     value, deviance, spare, events = 0.0, 0.0, 0, 0
@@ -54,12 +60,12 @@ def fit_lag(
             return None
         parameters["log_prefactor" + suffix] = _log_mean(total, after, confidence)
         parameters["lag" + suffix] = _lag(part, first, after, total, confidence)
-        value += total * (np.log(total / after) - 1)
+        one_rate = float(saturated(total, after))
+        value += one_rate
         log_mean[member] = np.log(first + after / total)
-        some = (d > 0) & (own > 0)
-        best = float((d[some] * (np.log(d[some] / own[some]) - 1)).sum())
-        deviance += 2 * max(0.0, best - total * (np.log(total / after) - 1))
-        spare += int((own > 0).sum()) - 1
+        watched = own > 0
+        deviance += 2 * max(0.0, float(saturated(d[watched], own[watched]).sum()) - one_rate)
+        spare += int(watched.sum()) - 1
         events += int(total)
     excess = max(0.0, deviance - spare) / events
     return LagFit(
