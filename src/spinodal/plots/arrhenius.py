@@ -35,13 +35,12 @@ def draw_arrhenius(
     splitting: 1/T, mean, low, high, predicted.
     """
     if cold:
-        at, middle, down, up, exact = (np.array(part) for part in zip(*cold, strict=True))
+        at, middle, down, up, _ = (np.array(part) for part in zip(*cold, strict=True))
         ends = [np.log(middle / down), np.log(up / middle)]
         ax.errorbar(
             at, np.log(middle), yerr=ends, fmt="D", color=PALETTE[1], capsize=2, markersize=4,
             label="splitting, 95 %", zorder=4,
         )  # fmt: skip
-        ax.plot(at, np.log(exact), color=THEORY)
     x = np.array(inverse)
     for is_drift, label in ((False, "simulation, 95 %"), (True, "drift, not fitted")):
         rows = [i for i in range(len(x)) if drift[i] == is_drift and mean[i] is not None]
@@ -54,8 +53,9 @@ def draw_arrhenius(
             x[rows], y, yerr=[down, up], fmt="o", color=SIMULATION, capsize=2, label=label,
             mfc="none" if is_drift else SIMULATION, zorder=4,
         )  # fmt: skip
-    order = np.argsort(x)
-    ax.plot(x[order], np.log(np.array(predicted))[order], color=THEORY, label="reduced generator")
+    theory = sorted([*zip(inverse, predicted, strict=True), *((row[0], row[-1]) for row in cold)])
+    at, exact = zip(*theory, strict=True)
+    ax.plot(at, np.log(exact), color=THEORY, label="reduced generator")
     fitted = np.array([v for v, d in zip(inverse, drift, strict=True) if not d])
     grid = np.linspace(fitted.min(), fitted.max(), 60)
     if slope is not None and intercept is not None:
