@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from spinodal.protocols.rate import RateSettings, RateSummary, rate
     from spinodal.rare.estimates import SplittingRate
     from spinodal.rare.paths import string_method
-    from spinodal.rare.training import training_rate
+    from spinodal.rare.splitting import SplittingSettings
+    from spinodal.rare.swarms import DiffusionSwarm, ProcessSwarm
+    from spinodal.rare.training import TrainingSwarm, training_rate
     from spinodal.records import EscapeTimes, RateEstimate, Verdict
     from spinodal.statistics.competing import cumulative_incidence
     from spinodal.statistics.designs import design
@@ -87,6 +89,10 @@ _HOME = {
     "first_passages": "spinodal.dynamics.diffusion_passages",
     # rates when waiting is hopeless, and paths over saddles
     "training_rate": "spinodal.rare.training",
+    "TrainingSwarm": "spinodal.rare.training",
+    "DiffusionSwarm": "spinodal.rare.swarms",
+    "ProcessSwarm": "spinodal.rare.swarms",
+    "SplittingSettings": "spinodal.rare.splitting",
     "SplittingRate": "spinodal.rare.estimates",
     "string_method": "spinodal.rare.paths",
     # from a settings file to a table and a rate
@@ -123,6 +129,7 @@ __all__ = [
     "ClassTask",
     "DamagedFileError",
     "Diffusion",
+    "DiffusionSwarm",
     "Ensemble",
     "EscapeSettings",
     "EscapeSummary",
@@ -133,12 +140,15 @@ __all__ = [
     "Network",
     "Outcome",
     "Process",
+    "ProcessSwarm",
     "RateEstimate",
     "RateSettings",
     "RateSummary",
     "SplittingRate",
+    "SplittingSettings",
     "Stage",
     "Start",
+    "TrainingSwarm",
     "Update",
     "Verdict",
     "Walker",
