@@ -10,6 +10,7 @@ from spinodal.dynamics.ensemble import Ensemble
 from spinodal.protocols.arrhenius_records import ArrheniusSettings, ColdPoint
 from spinodal.rare.estimates import SplittingRate
 from spinodal.rare.training import training_rate
+from spinodal.statistics.lines import line_through
 from spinodal.theory.free_energy import free_energy_barriers
 
 
@@ -67,10 +68,9 @@ def coldest_slope(
     used = [p for p in cold if p.mean is not None and p.relative_error]
     if len(used) < 2:
         return None, None, None
-    x = np.array([1 / p.temperature for p in used])
-    y = np.log([p.mean or 1.0 for p in used])
-    weight = np.array([1 / (p.relative_error or 1.0) ** 2 for p in used])
-    centre = float((weight * x).sum() / weight.sum())
-    spread = float((weight * (x - centre) ** 2).sum())
-    slope = float((weight * (x - centre) * y).sum() / spread)
-    return slope, 1 / math.sqrt(spread), settings.barrier - rotations / centre / 2
+    line = line_through(
+        [1 / p.temperature for p in used],
+        np.log([p.mean or 1.0 for p in used]),
+        [p.relative_error or 1.0 for p in used],
+    )
+    return line.slope, line.standard_error, settings.barrier - rotations / line.centre / 2

@@ -38,6 +38,7 @@ from spinodal.protocols.balance_records import (
     Sharpness,
 )
 from spinodal.protocols.side_by_side import Job, ensemble_job, outcomes, own_seed
+from spinodal.statistics.lines import line_through
 from spinodal.statistics.survival import exponential_rate
 from spinodal.theory import modes
 from spinodal.theory.equilibrium import log_phase_ratio
@@ -294,8 +295,8 @@ def _growth(settings: BalanceSettings, points: tuple[BalancePoint, ...]) -> Line
     x = np.array([float(p.width) for p in used])
     y = np.array([0.5 * np.log((p.up.mean or 1) * (p.down.mean or 1)) for p in used])
     error = np.array([0.5 * np.sqrt(1 / p.up.escapes + 1 / p.down.escapes) for p in used])
-    predicted = np.polyfit(x, [np.log(p.predicted_up) for p in used], 1, w=1 / error)[0]
-    return _line(settings, x, y, error, float(predicted))
+    predicted = line_through(x, [np.log(p.predicted_up) for p in used], error)
+    return _line(settings, x, y, error, predicted.slope)
 
 
 def _sharpness(
@@ -310,11 +311,11 @@ def _sharpness(
     x = np.array([p.weight_decay for p in used])
     y = np.array([p.log_ratio or 0.0 for p in used])
     error = np.array([np.sqrt(1 / p.up.escapes + 1 / p.down.escapes) for p in used])
-    exact = np.polyfit(x, [p.exact_log_ratio for p in used], 1, w=1 / error)[0]
+    exact = line_through(x, [p.exact_log_ratio for p in used], error)
     return Sharpness(
         width=width,
         coexistence=weight_decay_at(settings, width, 0.0),
-        measured=_line(settings, x, y, error, float(exact)),
+        measured=_line(settings, x, y, error, exact.slope),
         window=weight_decay_at(settings, width, -1.0) - weight_decay_at(settings, width, 1.0),
     )
 
@@ -326,13 +327,10 @@ def _line(
     error: np.ndarray,
     predicted: float,
 ) -> Line:
-    """Weighted least squares with known errors."""
-    weight = 1 / error**2
-    centre = (weight * x).sum() / weight.sum()
-    spread = (weight * (x - centre) ** 2).sum()
-    slope = float((weight * (x - centre) * y).sum() / spread)
-    half = _quantile(settings) / float(np.sqrt(spread))
-    return Line(slope=slope, low=slope - half, high=slope + half, predicted=predicted)
+    found = line_through(x, y, error)
+    half = _quantile(settings) * found.standard_error
+    low, high = found.slope - half, found.slope + half
+    return Line(slope=found.slope, low=low, high=high, predicted=predicted)
 
 
 def _minibatches(settings: BalanceSettings, decay: float, seen: dict[str, Outcome]) -> Minibatches:
