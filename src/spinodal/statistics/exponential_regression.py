@@ -23,7 +23,7 @@ def saturated(events: ArrayLike, exposure: ArrayLike) -> NDArray[np.float64]:
     events ln(events / exposure) - events, and 0 without events
     """
     d, total = np.asarray(events, dtype=float), np.asarray(exposure, dtype=float)
-    return special.xlogy(d, d / total) - d
+    return np.asarray(special.xlogy(d, d / total) - d, dtype=float)
 
 
 def maximise(
