@@ -170,6 +170,14 @@ def shown(value: Cell, digits: int = 4) -> str:
     return ", ".join(shown(item, digits) for item in value)
 
 
+def shown_interval(
+    value: Cell, low: Cell, high: Cell, digits: int = 3, unknown: str = "\N{EN DASH}"
+) -> str:
+    """An estimate with its limits, `value [low, high]`; for None stands `unknown`."""
+    of = [unknown if one is None else shown(one, digits) for one in (value, low, high)]
+    return f"{of[0]} [{of[1]}, {of[2]}]"
+
+
 def _shown_float(value: float, digits: int) -> str:
     if not math.isfinite(value):
         return _minus(str(value))

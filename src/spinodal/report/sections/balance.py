@@ -16,6 +16,7 @@ from spinodal.report.section import (
     Stated,
     Table,
     shown,
+    shown_interval,
 )
 from spinodal.theory.equilibrium import log_phase_ratio
 
@@ -75,7 +76,7 @@ def _answer(record: BalanceRecord) -> str:
 
 
 def _slope(line: Line) -> str:
-    return f"{shown(line.slope, 3)} [{shown(line.low, 3)}, {shown(line.high, 3)}]"
+    return shown_interval(line.slope, line.low, line.high)
 
 
 def _stated(record: BalanceRecord) -> tuple[Stated, ...]:
@@ -153,7 +154,7 @@ def _minibatch_text(record: BalanceRecord) -> str:
 def _mean(passage: Passage) -> str:
     if passage.mean is None:
         return f"more than {shown(passage.low, 3)} (95 %)"
-    return f"{shown(passage.mean, 3)} [{shown(passage.low, 3)}, {shown(passage.high, 3)}]"
+    return shown_interval(passage.mean, passage.low, passage.high)
 
 
 def _width_text(record: BalanceRecord) -> str:

@@ -6,7 +6,15 @@ from matplotlib.figure import Figure as Canvas
 
 from spinodal.plots.downward_jumps import draw_exponents, draw_jump_times
 from spinodal.protocols.downward_jumps_records import JumpRecord, Record, SamplingRecord
-from spinodal.report.section import Figure, Heading, Paragraph, Section, Table, shown
+from spinodal.report.section import (
+    Figure,
+    Heading,
+    Paragraph,
+    Section,
+    Table,
+    shown,
+    shown_interval,
+)
 
 SAMPLED = {
     "wishart": "fresh samples",
@@ -95,10 +103,7 @@ def _method(record: Record) -> str:
 
 
 def _interval(one: JumpRecord) -> str:
-    def of(value: float | None) -> str:
-        return "unbounded" if value is None else shown(value, 3)
-
-    return f"{of(one.measured)} [{of(one.low)}, {of(one.high)}]"
+    return shown_interval(one.measured, one.low, one.high, unknown="unbounded")
 
 
 def _text(one: JumpRecord) -> str:
@@ -275,8 +280,7 @@ def _sampling_text(record: Record) -> str:
 
 
 def _ratio(one: SamplingRecord) -> str:
-    high = "unbounded" if one.ratio_high is None else shown(one.ratio_high, 3)
-    return f"{shown(one.ratio, 3)} [{shown(one.ratio_low, 3)}, {high}]"
+    return shown_interval(one.ratio, one.ratio_low, one.ratio_high, unknown="unbounded")
 
 
 def _sampling_table(record: Record) -> Table:

@@ -32,6 +32,7 @@ from spinodal.report.section import (
     Stated,
     Table,
     shown,
+    shown_interval,
 )
 from spinodal.statistics.proportion import Proportion
 from spinodal.statistics.survival import Quantile
@@ -93,8 +94,7 @@ def _epochs(quantile: Quantile) -> str:
     """A median with its limits, or how long was watched in vain."""
     if quantile.value is None:
         return f"> {shown(quantile.low, 3)}"
-    high = "?" if quantile.high is None else shown(quantile.high, 2)
-    return f"{shown(quantile.value, 2)} [{shown(quantile.low, 2)}, {high}]"
+    return shown_interval(quantile.value, quantile.low, quantile.high, 2, unknown="?")
 
 
 def _answer(record: Record) -> str:
@@ -489,10 +489,7 @@ def _verdict(verdict: str, step: StageTheory, stage: StageRecord, part: Langevin
 def _mean(stage: StageRecord) -> str:
     if stage.mean_steps is None:
         return f"above {shown(stage.mean_steps_low, 2)}"
-    return (
-        f"{shown(stage.mean_steps, 2)} [{shown(stage.mean_steps_low, 2)}, "
-        f"{shown(stage.mean_steps_high, 2)}]"
-    )
+    return shown_interval(stage.mean_steps, stage.mean_steps_low, stage.mean_steps_high, 2)
 
 
 def _survival(part: LangevinRecord, name: str) -> Figure:

@@ -23,6 +23,7 @@ from spinodal.report.section import (
     Stated,
     Table,
     shown,
+    shown_interval,
 )
 
 REGIMES = {
@@ -87,7 +88,7 @@ def _answer(record: ArrheniusRecord) -> str:
 def _interval(slope: Slope) -> str:
     if slope.value is None:
         return "unbounded"
-    return f"{shown(slope.value, 3)} [{shown(slope.low, 3)}, {shown(slope.high, 3)}]"
+    return shown_interval(slope.value, slope.low, slope.high)
 
 
 def _raising(sweep: Sweep) -> str:
@@ -403,8 +404,8 @@ def _controls_text(record: ArrheniusRecord) -> str:
             f"{'learn' if one.above_saddle_learns else 'fall back'}"
         )
         halving = (
-            f"halving the time step changes the mean time by a factor {shown(one.halving, 3)} "
-            f"[{shown(one.halving_low, 3)}, {shown(one.halving_high, 3)}]"
+            "halving the time step changes the mean time by a factor "
+            + shown_interval(one.halving, one.halving_low, one.halving_high)
             if one.halving is not None
             else "the halved time step saw no escape"
         )

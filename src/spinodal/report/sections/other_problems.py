@@ -6,7 +6,15 @@ from matplotlib.figure import Figure as Canvas
 
 from spinodal.plots.other_problems import draw_path, draw_sweep, draw_times
 from spinodal.protocols.other_problems_records import EscapeRecord, ProblemRecord, Record
-from spinodal.report.section import Figure, Heading, Paragraph, Section, Table, shown
+from spinodal.report.section import (
+    Figure,
+    Heading,
+    Paragraph,
+    Section,
+    Table,
+    shown,
+    shown_interval,
+)
 
 TITLES = {
     "completion": "Completion, three layers",
@@ -92,8 +100,8 @@ def _answer(record: Record, climbed: list[ProblemRecord]) -> str:
             "comparisons. "
         )
     parts += [
-        f"{TITLES[one.name]}: the coldest escapes show a barrier of {shown(one.cold_slope, 3)} "
-        f"[{shown(one.cold_slope_low, 3)}, {shown(one.cold_slope_high, 3)}], the string "
+        f"{TITLES[one.name]}: the coldest escapes show a barrier of "
+        f"{shown_interval(one.cold_slope, one.cold_slope_low, one.cold_slope_high)}, the string "
         f"{shown(one.path.barrier_out, 3)}. "
         for one in climbed
         if one.cold_slope is not None and one.path is not None

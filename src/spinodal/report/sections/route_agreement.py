@@ -15,7 +15,15 @@ from spinodal.protocols.route_agreement_records import (
     RoutePoint,
     RouteRecord,
 )
-from spinodal.report.section import Figure, Heading, Paragraph, Section, Table, shown
+from spinodal.report.section import (
+    Figure,
+    Heading,
+    Paragraph,
+    Section,
+    Table,
+    shown,
+    shown_interval,
+)
 
 
 def section(record: RouteRecord) -> Section:
@@ -71,14 +79,11 @@ def _answer(record: RouteRecord) -> str:
 
 
 def _agreed(one: Agreement) -> str:
-    return (
-        f"{shown(one.value, 3)} [{shown(one.low, 3)}, {shown(one.high, 3)}] at "
-        f"{shown(one.ratio)} T_{{sp}}"
-    )
+    return f"{shown_interval(one.value, one.low, one.high)} at {shown(one.ratio)} T_{{sp}}"
 
 
 def _interval(one: Estimate) -> str:
-    return f"{shown(one.mean, 3)} [{shown(one.low, 3)}, {shown(one.high, 3)}]"
+    return shown_interval(one.mean, one.low, one.high)
 
 
 def _over(point: RoutePoint, predicted: float) -> float | None:
