@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from spinodal.cli.printing import Printer
@@ -83,6 +85,22 @@ def print_json(document: Any) -> None:
     """Exactly one document; numbers that are none must have become null before."""
     json.dump(document, sys.stdout, indent=1, ensure_ascii=False, allow_nan=False)
     sys.stdout.write("\n")
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """The options that were given, by name."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@contextmanager
+def telling_warnings() -> Iterator[None]:
+    """What the work warns its user of goes to standard error once it is done."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for warning in caught:
+        if issubclass(warning.category, UserWarning):  # the others are for programmers
+            print(f"spinodal: {warning.message}", file=sys.stderr)
 
 
 def cores() -> int:

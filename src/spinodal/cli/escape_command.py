@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-import warnings
 from pathlib import Path
 from typing import Any
 
-from spinodal.cli.commands import cores, print_json
+from spinodal.cli.commands import cores, given, print_json, telling_warnings
 from spinodal.errors import InputError
 
 
@@ -39,16 +38,11 @@ def escape(
     from spinodal.report.progress import progress
 
     options = protocol.EscapeOptions.model_validate(
-        {
-            name: value
-            for name, value in (("threads", threads), ("shard_size", shard_size), ("seed", seed))
-            if value is not None
-        }
+        given(threads=threads, shard_size=shard_size, seed=seed)
     )
     settings = protocol.load(file)
     directory = Path(out) if out is not None else Path(Path(file).stem + "-escapes")
-    with progress() as tell, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with telling_warnings(), progress() as tell:
         tell.begin("escape", 1, 1)
         clock = _Clock()
         summary = protocol.escape(
@@ -60,9 +54,6 @@ def escape(
             progress=lambda fraction, text: tell(fraction, clock.words(fraction, text)),
         )
         tell.end("escape", clock.seconds, reused=False)
-    for warning in caught:
-        if issubclass(warning.category, UserWarning):  # the others are for programmers
-            print(f"spinodal: {warning.message}", file=sys.stderr)
     if as_json:
         print_json(summary.as_dict())
     else:

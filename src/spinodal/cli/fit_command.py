@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from spinodal.cli.commands import print_json
+from spinodal.cli.commands import given, print_json
 from spinodal.cli.interruption import say_when_interrupted
 from spinodal.cli.printing import Printer
 from spinodal.errors import InputError
@@ -45,16 +45,15 @@ def fit(
     from spinodal.protocols import fit as protocol
 
     say_when_interrupted("nothing was written; the same command begins anew.")
-    options = {
-        "time_unit": time_unit,
-        "rotations": rotations,
-        "loss_ratio": loss_ratio,
-        "curvature": curvature,
-        "confidence": confidence,
-        "seed": seed,
-    }
     settings = protocol.FitSettings.model_validate(
-        {name: value for name, value in options.items() if value is not None}
+        given(
+            time_unit=time_unit,
+            rotations=rotations,
+            loss_ratio=loss_ratio,
+            curvature=curvature,
+            confidence=confidence,
+            seed=seed,
+        )
     )
     directory = None if out is None else _vacant(Path(out))
     found = protocol.fit(Path(file), settings)

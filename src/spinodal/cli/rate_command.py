@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
-from spinodal.cli.commands import cores, print_json
+from spinodal.cli.commands import cores, given, print_json, telling_warnings
 from spinodal.errors import InputError
 
 
@@ -38,12 +37,10 @@ def rate(
     from spinodal.protocols.escape import EscapeOptions
     from spinodal.report.progress import progress
 
-    given = {"threads": threads, "shard_size": shard_size, "seed": seed}
-    options = EscapeOptions.model_validate({k: v for k, v in given.items() if v is not None})
+    options = EscapeOptions.model_validate(given(threads=threads, shard_size=shard_size, seed=seed))
     settings = protocol.load(file)
     directory = Path(out) if out is not None else Path(Path(file).stem + "-rate")
-    with progress() as tell, warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
+    with telling_warnings(), progress() as tell:
         tell.begin("rate", 1, 1)
         summary = protocol.rate(
             settings,
@@ -53,9 +50,6 @@ def rate(
             shard_size=options.shard_size,
             progress=tell,
         )
-    for warning in caught:
-        if issubclass(warning.category, UserWarning):  # the others are for programmers
-            print(f"spinodal: {warning.message}", file=sys.stderr)
     if as_json:
         print_json(summary.as_dict())
     else:
