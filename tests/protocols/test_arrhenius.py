@@ -41,6 +41,17 @@ def record() -> Record:
     return arrhenius.run(SMALL, seed=3)
 
 
+FEWER = SMALL.model_copy(
+    update={"replicas": (20,), "test_replicas": 20, "repetitions": 2, "copies": 16}
+)
+
+
+@pytest.fixture(scope="module")
+def other() -> Record:
+    """Fewer replicas of the same temperatures, and another seed."""
+    return arrhenius.run(FEWER, seed=77)
+
+
 @pytest.mark.parametrize("width", [1, 2, 4, 10])
 def test_temperatures_put_the_free_energy_barrier_where_it_was_asked(width: int) -> None:
     rotations = hidden_rotations(depth=3, width=width, rank=0)
@@ -157,9 +168,7 @@ def test_single_times_prefer_arrhenius_or_leave_it_open(record: Record) -> None:
     assert abs(fit.estimate / one.raw.value - 1) < 0.1
 
 
-def test_barriers_never_see_escape_times(record: Record) -> None:
-    small = {"replicas": (20,), "test_replicas": 20, "repetitions": 2, "copies": 16}
-    other = arrhenius.run(SMALL.model_copy(update=small), seed=77)
+def test_barriers_never_see_escape_times(record: Record, other: Record) -> None:
     assert other.barrier == record.barrier
     one, two = record.langevin[0], other.langevin[0]
     assert one.raw.value != two.raw.value
@@ -183,10 +192,12 @@ def test_a_point_near_the_thermal_spinodal_is_drift_and_enters_no_fit() -> None:
     assert regime(None, None) == "drift"
 
 
-def test_a_record_survives_json_and_does_not_depend_on_workers(record: Record) -> None:
+def test_a_record_survives_json_and_does_not_depend_on_workers(
+    record: Record, other: Record
+) -> None:
     adapter = TypeAdapter(Record)
     assert adapter.validate_json(adapter.dump_json(record)) == record
-    assert arrhenius.run(SMALL, seed=3, workers=2) == record
+    assert arrhenius.run(FEWER, seed=77, workers=2) == other
 
 
 def test_the_section_draws_every_figure(record: Record) -> None:
