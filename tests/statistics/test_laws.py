@@ -14,8 +14,9 @@ from scipy import optimize, special, stats
 from spinodal.errors import InputError
 from spinodal.statistics import escape_laws
 from spinodal.statistics.designs import Design, design
+from spinodal.statistics.fitted_laws import FittedLaw, LawFits
 from spinodal.statistics.law_choice import choose
-from spinodal.statistics.laws import FittedLaw, LawFits, fit_laws
+from spinodal.statistics.laws import fit_laws
 from spinodal.statistics.memoryless_settings import memoryless_in_settings
 
 RATES = np.repeat(np.geomspace(0.01, 0.1, 8), 30)

@@ -14,8 +14,9 @@ from spinodal.protocols.fit_curves import Curve, law_curves, waiting_curve
 from spinodal.protocols.times_table import TimesTable, read_times
 from spinodal.records import Settings
 from spinodal.statistics.designs import Design
+from spinodal.statistics.fitted_laws import FittedLaw, LawFits
 from spinodal.statistics.law_choice import choose
-from spinodal.statistics.laws import FittedLaw, LawFits, fit_laws
+from spinodal.statistics.laws import fit_laws
 from spinodal.statistics.memoryless_settings import PooledMemorylessness, memoryless_in_settings
 from spinodal.statistics.survival import rate_interval
 

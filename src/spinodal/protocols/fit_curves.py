@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spinodal.statistics.designs import Design
-from spinodal.statistics.laws import FittedLaw, LawFits
+from spinodal.statistics.fitted_laws import FittedLaw, LawFits
 
 GRID = 60
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from scipy import special
 
-from spinodal.statistics.laws import FittedLaw, LawFits
+from spinodal.statistics.fitted_laws import FittedLaw, LawFits
 
 UNDECIDED = "undecided"
 
