@@ -8,8 +8,15 @@ from typing import Protocol
 class Process(Protocol):
     """A simulation whose future depends on its state alone.
 
-    Whatever fulfils this can be split (`spinodal.rare`): a stochastic differential equation, a
-    training run with its optimiser and its sampler.
+    Five methods: `advance(steps)`, `score() -> float` (larger is further), `get_state() -> bytes`,
+    `set_state(bytes)` and `reseed(seed, *path)`. Whatever has them can be split: a stochastic
+    differential equation, a training run with its optimiser and its sampler,
+
+        from spinodal import ProcessSwarm
+        from spinodal.rare import splitting
+        splitting.rate(ProcessSwarm(make), target=1.0, seed=1)
+
+    where `make()` gives a new process at its start.
     """
 
     def advance(self, steps: int) -> None:

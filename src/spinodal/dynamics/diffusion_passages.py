@@ -102,6 +102,11 @@ def first_passages(
 def _starts(start: ArrayLike, replicas: int | None) -> Array:
     """One row per walker."""
     x = np.array(start, dtype=float)
+    if x.ndim not in (1, 2):
+        raise InputError(
+            "A start is a vector of coordinates, or a matrix with a row per replica; got an array "
+            f"of {x.ndim} dimensions: write [-1.0] for the point -1 on a line."
+        )
     if x.ndim == 1:
         if replicas is None or replicas < 1:
             raise InputError(f"One start for all needs a number of replicas, got {replicas!r}.")

@@ -112,8 +112,9 @@ def html(page: Page) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        prose=prose, shown=shown, words=words, slug=slug, kind=_kind, figures=_digits
-    )
+        prose=prose, heading=heading, shown=shown, words=words, slug=slug, kind=_kind,
+        figures=_digits,
+    )  # fmt: skip
     grouped: dict[str, list[RequestRow]] = {}
     for request in page.requests:
         grouped.setdefault(request.source, []).append(request)
@@ -136,6 +137,11 @@ _MARKS = (
     (re.compile(r"\^\{([^}]+)\}"), r"<sup>\1</sup>"),
     (re.compile(r"_\{([^}]+)\}"), r"<sub>\1</sub>"),
 )
+
+
+def heading(column: str) -> Markup:
+    """The head of a column as HTML: a name of a table like T_sp gets its subscript."""
+    return prose(re.sub(r"\b([A-Za-z])_([A-Za-z]{1,3})\b", r"\1_{\2}", column))
 
 
 def prose(text: str) -> Markup:
