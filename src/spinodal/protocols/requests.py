@@ -161,7 +161,14 @@ REQUESTS: tuple[Request, ...] = (
         "The jumps that minibatch noise does make, against the exponent of SGD, that of its "
         "diffusion, and both ways; units and the logarithmic law: rows 31 and 32 of the audit.",
     ),
-    _open("figure", "appendix G", "Sigmoid and tanh networks behave alike"),
+    _answered(
+        "figure",
+        "appendix G",
+        "Sigmoid and tanh networks behave alike",
+        "audit",
+        "Row 44: what minibatch noise does to unused units differs; the order of their transitions "
+        "and their escape times are still to come.",
+    ),
     _answered(
         "prediction",
         "prediction 1",
