@@ -42,13 +42,16 @@ def arguments(about: str | None) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def finish(script: str, rows: list[Row], *, quick: bool) -> None:
-    """Print the rows; store them in results/ under the script's name, quick ones beside."""
+def finish(script: str, rows: list[Row], *, quick: bool, **more: object) -> None:
+    """Print the rows; store them in results/ under the script's name, quick ones beside.
+
+    `more` is stored before the rows: figures from which the program can make the rows again.
+    """
     name = Path(script).stem
     print("\n".join(as_table(rows)))
     RESULTS.mkdir(exist_ok=True)
     command = f"python benchmarks/calibration/{name}.py" + (" --quick" if quick else "")
-    found = {"command": command, "rows": [asdict(row) for row in rows]}
+    found = {"command": command, **more, "rows": [asdict(row) for row in rows]}
     path = RESULTS / (f"{name}-quick.json" if quick else f"{name}.json")
     path.write_text(json.dumps(found, indent=1, default=bool) + "\n", encoding="utf-8")
 

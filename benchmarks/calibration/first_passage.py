@@ -2,12 +2,12 @@
 
 Run it as
 
-    python benchmarks/calibration/first_passage.py
+    python benchmarks/calibration/first_passage.py [--quick] [--again]
 
-which takes some minutes on one core, writes results/first_passage.json beside this file and prints
-a table. Every case is watched in REPETITIONS experiments of REPLICAS passages each, and every
-experiment gives a 95 % interval of the rate by `statistics.survival.rate_interval`, once from
-complete times and once with the watch ended at the exact mean (about 37 % censored).
+which takes some minutes on one core; `--again` takes the figures that are in results/ and measures
+only what is not there. Every case is watched in REPETITIONS experiments of REPLICAS passages each,
+and every experiment gives a 95 % interval of the rate by `statistics.survival.rate_interval`, once
+from complete times and once with the watch ended at the exact mean (about 37 % censored).
 
 Cases and how they are simulated, in both senses exactly:
 
@@ -22,9 +22,12 @@ Cases and how they are simulated, in both senses exactly:
 
 First passages that start at the bottom of a well are not exactly exponential: before it can
 escape, a walker must relax. The relative deviation is of the order of (relaxation time) / (mean
-time), 3 % for the shortest case, and makes intervals of the rate slightly too wide. With fewer than
-five events, as in some censored experiments, the interval is the exact one, which covers more than
-it promises.
+time), 3 % for the shortest case, and makes intervals of the rate slightly too wide.
+
+Coverage of censored times lies above 95 % in every case. It does so for times that are exactly
+exponential, too, as a row of its own shows: with ten replicas the number of events is a small whole
+number, likelihood-ratio limits cannot meet 95 % for it exactly, and here they err on the safe side.
+A z of 1 to 3.5 in the other rows is what that predicts.
 """
 
 from __future__ import annotations
@@ -32,12 +35,12 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from common import Row, finish
 from numpy.typing import NDArray
 from scipy.linalg import expm
 
@@ -51,6 +54,12 @@ Array = NDArray[np.float64]
 
 REPETITIONS, REPLICAS, SEED = 2000, 10, 4
 LEVEL = 0.95
+RATIO, SPREAD = 0.02, 4.0
+"""Wanted: the mean this near to the exact one, relative, and coverage within so many errors."""
+
+EXPONENTIAL = "exponential times, mean 1"
+"""Not a passage: what the intervals do with the very times they are made for."""
+
 RESULTS = Path(__file__).parent / "results" / "first_passage.json"
 
 
@@ -97,6 +106,10 @@ def cases() -> list[Case]:
             quartic, start=-1.0, target=1.0, temperature=0.025, move=4.0,
         ),
         jumping("birth 1, death 1.4, 0 to 10", birth=1.0, death=1.4, target=10),
+        Case(
+            EXPONENTIAL, "draws", 1.0,
+            lambda count: generator(SEED, EXPONENTIAL).exponential(size=count),
+        ),
     ]  # fmt: skip
 
 
@@ -210,14 +223,14 @@ def jumping(name: str, *, birth: float, death: float, target: int) -> Case:
     return Case(name, "jumps", exact, times)
 
 
-def measure(case: Case, repetitions: int) -> dict[str, object]:
-    """One row of the table: estimate over exact, its z, and coverage of both kinds of intervals."""
-    begun = time.perf_counter()
+def measure(case: Case, repetitions: int) -> dict[str, Any]:
+    """Figures of one case: estimate over exact, its z, and coverage of both kinds of intervals."""
     times = case.times(repetitions * REPLICAS).reshape(repetitions, REPLICAS)
     error = times.std() / math.sqrt(times.size)
-    row: dict[str, object] = {
+    found: dict[str, Any] = {
         "case": case.name,
         "kernel": case.kernel,
+        "repetitions": repetitions,
         "exact": case.exact,
         "estimate": float(times.mean()),
         "ratio": float(times.mean() / case.exact),
@@ -230,37 +243,63 @@ def measure(case: Case, repetitions: int) -> dict[str, object]:
         low, high = rate_interval(events, exposure, confidence=LEVEL)
         covered = float(((low * case.exact <= 1) & (high * case.exact >= 1)).mean())
         spread = math.sqrt(LEVEL * (1 - LEVEL) / repetitions)
-        row[f"coverage_{kind}"] = covered
-        row[f"z_{kind}"] = (covered - LEVEL) / spread
-    row["seconds"] = time.perf_counter() - begun
-    return row
+        found[f"coverage_{kind}"] = covered
+        found[f"z_{kind}"] = (covered - LEVEL) / spread
+    return found
+
+
+def judged(found: Mapping[str, Any], quick: bool) -> list[Row]:
+    """The figures of one case beside what is wanted of them."""
+    case = f"{found['case']} ({found['kernel']})"
+    ratio = Row(
+        test="first passage",
+        case=case,
+        measured=f"mean / exact {found['ratio']:.4f} (z {found['z_of_mean']:+.1f})",
+        wanted=f"within {RATIO:.0%}",
+        met=None if quick else abs(found["ratio"] - 1) < RATIO,
+    )
+    rows = [] if found["case"] == EXPONENTIAL else [ratio]
+    for kind in ("complete", "censored"):
+        measured = f"{kind}: {found[f'coverage_{kind}']:.2%} of {found['repetitions']:,} intervals"
+        if found["case"] == EXPONENTIAL:
+            rows.append(
+                Row(test="first passage", case=case, measured=measured, wanted="", met=None)
+            )
+            continue
+        rows.append(
+            Row(
+                test="first passage",
+                case=case,
+                measured=f"{measured}, z {found[f'z_{kind}']:+.1f}",
+                wanted=f"{LEVEL:.0%}, z within {SPREAD:g} of 0",
+                met=abs(found[f"z_{kind}"]) < SPREAD,
+            )
+        )
+    return rows
 
 
 def main() -> None:
     """Measure all cases, print and store."""
-    parser = argparse.ArgumentParser(description="Coverage of intervals of the rate")
-    parser.add_argument("--repetitions", type=int, default=REPETITIONS)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--quick", action="store_true", help="few repeats: does it work at all?")
+    parser.add_argument("--again", action="store_true", help="keep the figures in results/")
     given = parser.parse_args()
-    rows = []
-    print(f"{'case':44} {'kernel':8} {'exact':>11} {'ratio':>7} {'complete':>9} {'z':>5} "
-          f"{'censored':>9} {'z':>5} {'s':>5}")  # fmt: skip
+    stored: dict[str, dict[str, Any]] = {}
+    if given.again and RESULTS.exists():
+        figures = json.loads(RESULTS.read_text(encoding="utf-8"))["figures"]
+        stored = {one["case"]: one for one in figures}
+    repetitions = 50 if given.quick else REPETITIONS
+    found, rows = [], []
     for case in cases():
-        row = measure(case, given.repetitions)
-        rows.append(row)
-        print("{case:44} {kernel:8} {exact:11.3f} {ratio:7.4f} {coverage_complete:9.4f} "
-              "{z_complete:+5.1f} {coverage_censored:9.4f} {z_censored:+5.1f} {seconds:5.0f}"
-              .format(**row), flush=True)  # fmt: skip
-    record = {
-        "command": "python benchmarks/calibration/first_passage.py",
-        "repetitions": given.repetitions,
-        "replicas": REPLICAS,
-        "seed": SEED,
-        "level": LEVEL,
-        "rows": rows,
-    }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(record, indent=1) + "\n")
+        # Draws cost nothing, so that there are enough to see how far above 95 % is right.
+        many = 100 if case.name == EXPONENTIAL else 1
+        found.append(stored.get(case.name) or measure(case, many * repetitions))
+        rows += judged(found[-1], given.quick)
+    finish(
+        __file__, rows, quick=given.quick, replicas=REPLICAS, seed=SEED, level=LEVEL, figures=found
+    )
 
 
 if __name__ == "__main__":
