@@ -10,6 +10,13 @@ a temperature it gives the same but for `drift`, which then means tau ~ 1 / T. W
 exponential but for `narrow` drift, whose times are deterministic but for a spread of 8 %. `lag` is
 a fixed time and exponential waiting of 2/3 of it. Two more designs have ten data sets whose rates
 differ by a log-normal factor (sd 0.5), each at every strength, and the data set as unit.
+
+`drift` over a temperature is the hard one: its times vary over the one decade of the strength only,
+and an Arrhenius law with a small barrier lies close to it. How close is measured beside it. With
+m the mean of ln(likelihood ratio) of drift to the nearest Arrhenius law, the logarithm being nearly
+normal with mean m (-m where that Arrhenius law holds) and variance 2 m, a rule that is wrong in 1 %
+where that law holds can be right in Phi(sqrt(2 m) - 2.33) at most (Neyman and Pearson). One more
+row has twice as many replicas.
 """
 
 from __future__ import annotations
@@ -19,21 +26,24 @@ from collections import Counter
 import numpy as np
 from common import Row, arguments, finish
 from numpy.typing import NDArray
+from scipy import special
 
 from spinodal.seeding import generator
 from spinodal.statistics.designs import design
+from spinodal.statistics.fitted_laws import LawFits
 from spinodal.statistics.law_choice import UNDECIDED, choose
 from spinodal.statistics.laws import fit_laws
 
-STRENGTHS = np.repeat(np.geomspace(0.01, 0.1, 8), 40)
+STRENGTHS, REPLICAS = np.geomspace(0.01, 0.1, 8), 40
 DECADES, TIME, ESCAPED = 2.5, 30.0, 0.85
 
 KINDS = ("arrhenius", "power", "lag", "drift", "narrow drift")
 
 
-def times(kind: str, covariate: str, random: np.random.Generator) -> NDArray[np.float64]:
-    """Escape times of one sweep, shape (replicas,)."""
-    x = STRENGTHS
+def times(
+    kind: str, covariate: str, x: NDArray[np.float64], random: np.random.Generator
+) -> NDArray[np.float64]:
+    """Escape times of one sweep at the strengths `x`, shape (replicas,)."""
     waits = random.exponential(size=x.size)
     if kind == "arrhenius":
         along = (1 / x - 1 / x.max()) / (1 / x.min() - 1 / x.max())
@@ -48,19 +58,30 @@ def times(kind: str, covariate: str, random: np.random.Generator) -> NDArray[np.
     return mean * (1 + 0.08 * random.normal(size=x.size))
 
 
-def chosen(kind: str, covariate: str, number: int, *, nested: bool) -> str:
-    """The law that was chosen in one sweep."""
+def fitted(kind: str, covariate: str, number: int, *, nested: bool, replicas: int) -> LawFits:
+    """All laws on one sweep."""
     random = generator(1, f"model choice {kind} {covariate} {nested}", number)
-    found = times(kind, covariate, random)
-    columns = {covariate: STRENGTHS}
+    strengths = np.repeat(STRENGTHS, replicas)
+    found = times(kind, covariate, strengths, random)
+    columns = {covariate: strengths}
     if nested:
-        dataset = np.arange(STRENGTHS.size) % 10
+        dataset = np.arange(strengths.size) % 10
         found = found * np.exp(0.5 * random.normal(size=10))[dataset]
         columns["dataset"] = dataset
     end = float(np.quantile(found, ESCAPED))
     status = np.where(found <= end, "escaped", "censored")
     sweep = design(np.minimum(found, end), status, **columns)
-    return choose(fit_laws(sweep, generator=random if nested else None)).law
+    return fit_laws(sweep, generator=random if nested else None)
+
+
+def most_right(fits: list[LawFits]) -> float:
+    """Largest share right of a rule that is wrong in 1 % under the Arrhenius law nearest to drift.
+
+    Arrhenius's law has a barrier to fit, which adds 1/2 to its log-likelihood on average.
+    """
+    leads = [one["drift"].log_likelihood - one["arrhenius"].log_likelihood for one in fits]
+    mean = float(np.mean(leads)) + 0.5
+    return float(special.ndtr(np.sqrt(2 * max(mean, 0.0)) + special.ndtri(0.01)))
 
 
 def main() -> None:
@@ -69,28 +90,43 @@ def main() -> None:
     sweeps = 10 if quick else 200
     rows = []
     designs = [
-        ("learning_rate", False, KINDS),
-        ("temperature", False, ("drift", "narrow drift")),
-        ("temperature", True, ("arrhenius", "power")),
+        ("learning_rate", False, REPLICAS, KINDS),
+        ("temperature", False, REPLICAS, ("drift", "narrow drift")),
+        ("temperature", False, 2 * REPLICAS, ("drift",)),
+        ("temperature", True, REPLICAS, ("arrhenius", "power")),
     ]
-    for covariate, nested, kinds in designs:
+    for covariate, nested, replicas, kinds in designs:
         for kind in kinds:
             law = kind.split()[-1]
-            counts = Counter(
-                chosen(kind, covariate, number, nested=nested) for number in range(sweeps)
-            )
+            fits = [
+                fitted(kind, covariate, number, nested=nested, replicas=replicas)
+                for number in range(sweeps)
+            ]
+            counts = Counter(choose(one).law for one in fits)
+            wrong = (sweeps - counts[law] - counts[UNDECIDED]) / sweeps
             right, undecided = counts[law] / sweeps, counts[UNDECIDED] / sweeps
-            wrong = 1 - right - undecided
+            case = f"{kind} over {covariate}{', ten data sets' if nested else ''}"
+            if replicas != REPLICAS:
+                case += f", {replicas} replicas each"
             rows.append(
                 Row(
                     test="S6",
-                    case=f"{kind} over {covariate}{', ten data sets' if nested else ''}, "
-                    f"{sweeps} sweeps",
+                    case=f"{case}, {sweeps} sweeps",
                     measured=f"right {right:.1%}, undecided {undecided:.1%}, wrong {wrong:.1%}",
                     wanted="right >= 95 %, undecided <= 5 %, wrong <= 1 %",
-                    met=right >= 0.95 and undecided <= 0.05 and wrong <= 0.0100001,
+                    met=right >= 0.95 and undecided <= 0.05 and wrong <= 0.01,
                 )
             )
+            if kind == "drift" and covariate == "temperature":
+                rows.append(
+                    Row(
+                        test="S6",
+                        case=f"{case}: a rule wrong in 1 % under the nearest arrhenius",
+                        measured=f"is right in {most_right(fits):.1%} at most",
+                        wanted="",
+                        met=None,
+                    )
+                )
     finish(__file__, rows, quick=quick)
 
 
