@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from helpers import assert_consistent, assert_covers
+from pydantic import TypeAdapter
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -21,11 +22,12 @@ from exact import BirthDeath, Walk, birth_death_time, chain_probability, chain_t
 
 from spinodal.dynamics.diffusions import Diffusion
 from spinodal.errors import InputError
-from spinodal.rare.estimates import spread
+from spinodal.rare.estimates import SplittingRate, spread
 from spinodal.rare.flux import Numbers
 from spinodal.rare.population import Population
-from spinodal.rare.splitting import SplittingSettings, probability, rate
+from spinodal.rare.splitting import SplittingSettings, probability, rate, split
 from spinodal.rare.swarms import DiffusionSwarm, ProcessSwarm, Ranked
+from spinodal.seeding import generator
 
 STEP = 0.1
 OU = Diffusion(gradient=lambda x: x, score=lambda x: x[:, 0], step=STEP, temperature=1.0)
@@ -274,15 +276,47 @@ def test_heavy_tails_and_extinctions_are_told():
     assert "99% of the sum" in heavy.warning
     assert "nobody arrived in 5 of 20" in spread([1.0] * 15 + [0.0] * 5, 0.95, extinct=5).warning
     assert "few" in spread([1.0, 1.2], 0.95).warning
+    steady = [1.0, 1.1, 0.9, 1.0, 1.05, 0.95]
+    assert "descend from 7 crossings" in spread(steady, 0.95, ancestors=7).warning
+    assert spread(steady, 0.95, ancestors=70, copies=32).warning == ""
+    assert "8 copies are few" in spread(steady, 0.95, copies=8).warning
 
 
-def test_when_nobody_arrives_there_is_a_bound_and_a_warning():
+@pytest.mark.parametrize("count", [5, 10, 30])
+@pytest.mark.parametrize("variance", [0.3, 2.0, 10.0])
+def test_intervals_of_skewed_estimates_hold_and_what_misses_is_warned_of(count, variance):
+    """Log-normal estimates of mean 1, the tail of which few repetitions do not meet."""
+    deviation = math.sqrt(math.log1p(variance))
+    draws = np.random.default_rng([count, round(10 * variance)]).normal(size=(800, count))
+    values = np.exp(deviation * draws - deviation**2 / 2)
+    said = [spread(row.tolist(), 0.95) for row in values]
+    holds = np.array([one.low <= 1 <= one.high for one in said])
+    assert_covers(int(holds.sum()), len(holds), 0.93)
+    silent = np.array([not one.heavy_tails for one in said])
+    assert (silent & ~holds).mean() < 0.08
+    if variance < 1:
+        assert holds[silent].mean() > 0.92
+        assert silent.mean() > 0.9
+    if variance > 2:
+        assert silent.mean() < 0.2
+
+
+def test_zeros_and_one_positive_value_are_no_certainty():
+    found = spread([0.0] * 5 + [1.0] * 5, 0.95, extinct=5)
+    assert found.low < 0.5 < found.high
+    assert "nobody arrived in 5 of 10" in found.warning
+    assert spread([0.0] * 9 + [1.0], 0.95, extinct=9).heavy_tails
+
+
+def test_when_nobody_arrives_nothing_is_bounded_and_it_is_told():
     found = rate(DiffusionSwarm(OU, [0.0]), target=6.5, seed=2, settings=many(3, 4, watchers=4))
     assert found.rate == 0
-    assert 0 < found.high < 1
+    assert found.high == math.inf
     assert found.extinctions == 3
     assert "Nobody arrived" in found.warning
-    assert str(found).startswith("<")
+    assert "no bound" in str(found)
+    adapter = TypeAdapter(SplittingRate)
+    assert adapter.validate_json(adapter.dump_json(found)) == found
 
 
 class Odd(BirthDeath):
@@ -337,3 +371,34 @@ def test_excursions_that_never_end_and_too_many_states_are_told():
         probability(swarm, start, floor=-9, target=9, seed=1, settings=many(2, 4, longest=20))
     with pytest.raises(InputError, match="coarser resolution"):
         probability(swarm, start, floor=-9, target=9, seed=1, settings=many(2, 4, memory=1e-4))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_whether_memory_suffices_does_not_depend_on_workers(workers):
+    swarm = DiffusionSwarm(OU, [0.7])
+    start = swarm.start(0, [0])
+    most = sorted(seen_bytes(swarm, start))
+    # Between the two greediest repetitions: one of twelve asks for more than its share.
+    share = (most[-1] + most[-2]) / 2
+    for bytes_each, enough in ((share, False), (most[-1] + 1, True)):
+        settings = many(12, 32, memory=12 * bytes_each / 2**20)
+        if enough:
+            probability(swarm, start, floor=0, target=3, seed=3, settings=settings, workers=workers)
+            continue
+        with pytest.raises(InputError, match="more states"):
+            probability(swarm, start, floor=0, target=3, seed=3, settings=settings, workers=workers)
+
+
+def seen_bytes(swarm: DiffusionSwarm, start: np.ndarray) -> list[float]:
+    """The most bytes that each of twelve repetitions keeps in any batch."""
+    settings = many(12, 32)
+    found = []
+    for one in range(12):
+        sizes: list[float] = []
+        split(
+            swarm.fork(), [start], settings.rules(0, 3), settings, 3, [Numbers(one)],
+            [generator(3, "splitting", one)],
+            observe=lambda paths, sizes=sizes: sizes.append(paths.states.nbytes),
+        )  # fmt: skip
+        found.append(max(sizes))
+    return found

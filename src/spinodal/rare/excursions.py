@@ -29,9 +29,9 @@ class Rules:
 
     An excursion ends where the score is at most `floor` or at least `target`, unless the swarm
     itself says who is home and who arrived. The rank is rounded down to multiples of `resolution`
-    (0: not at all), which bounds how many states an excursion keeps. `memory`: bytes that kept
-    states may take. `longest`: moves of the longest excursion. `stop` is asked before every move
-    whether the work is wanted still.
+    (0: not at all), which bounds how many states an excursion keeps. `memory`: bytes that states
+    kept in a batch may take, for each repetition in it. `longest`: moves of the longest excursion.
+    `stop` is asked before every move whether the work is wanted still.
     """
 
     floor: float
@@ -90,14 +90,25 @@ class Paths:
 
 
 def excursions(
-    swarm: Swarm, states: States, *, seed: int, numbers: Sequence[int], rules: Rules
+    swarm: Swarm,
+    states: States,
+    *,
+    seed: int,
+    numbers: Sequence[int],
+    rules: Rules,
+    parts: Sequence[int] | None = None,
 ) -> Paths:
-    """Excursions from these states, one each, with fresh streams of these numbers."""
+    """Excursions from these states, one each, with fresh streams of these numbers.
+
+    `parts`: how many of them belong to each repetition, one after the other (default: all to one).
+    """
     count = len(states)
+    parts = [count] if parts is None else parts
+    repetition = np.repeat(np.arange(len(parts)), parts)
     best, alive = np.full(count, -np.inf), np.arange(count)
     running = np.ones(count, dtype=bool)  # of the lanes that are still there
     log: list[tuple[NDArray[np.int64], NDArray[np.float64], States]] = []
-    kept = moves = 0
+    kept, moves = np.zeros(len(parts)), 0
 
     def see(look: Look) -> Mask:
         """Keep the states of new maxima; returns who arrived."""
@@ -109,11 +120,12 @@ def excursions(
             records = swarm.states(new)
             log.append((alive[new], ranks[new], records))
             best[alive[new]] = ranks[new]
-            kept += size_of(records)
-            if kept > rules.memory:
+            owners = repetition[alive[new]]
+            kept += np.bincount(owners, weights=sizes(records), minlength=len(parts))
+            if kept.max() > rules.memory:
                 raise InputError(
-                    f"States of {kept / 2**20:.0f} MiB would be kept for branching, at most "
-                    f"{rules.memory / 2**20:.0f} MiB may be: give a coarser resolution of the "
+                    "A repetition would keep more states for branching than the "
+                    f"{rules.memory / 2**20:.3g} MiB that it may: give a coarser resolution of the "
                     "score, fewer copies, or more memory."
                 )
         return arrived
@@ -146,8 +158,8 @@ def excursions(
     )
 
 
-def size_of(states: States) -> int:
-    """Bytes that states take."""
+def sizes(states: States) -> NDArray[np.float64]:
+    """Bytes that each of these states takes."""
     if states.dtype == object:
-        return sum(len(state) for state in states)
-    return states.nbytes
+        return np.array([len(state) for state in states], dtype=float)
+    return np.full(len(states), states.nbytes / len(states))

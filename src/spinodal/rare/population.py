@@ -74,11 +74,6 @@ class Population:
         return slots, born
 
     @property
-    def log_reached(self) -> float:
-        """ln of the estimated probability to come above the last z."""
-        return self.log_weight
-
-    @property
     def log_probability(self) -> float:
         """ln of the estimated probability to arrive; minus infinity where it is 0."""
         arrived = 0 if self.extinct else int(np.isinf(self.top).sum())

@@ -43,7 +43,8 @@ class SplittingSettings(Settings):
     until about `crossings` (default: `copies`) crossings of the first level. `floor` (the basin's
     edge, default the median score) and `first_level` (default the `quantile` of the score) are
     found by a pilot where they are not given, as is `burn_in` (moves). `resolution` rounds the
-    rank, so that fewer states must be kept; `memory` bounds these in MiB; `longest` bounds the
+    rank, so that fewer states must be kept; `memory` bounds these in MiB, shared
+    evenly by the repetitions that one worker may hold side by side; `longest` bounds the
     moves of an excursion.
     """
 
@@ -66,13 +67,18 @@ class SplittingSettings(Settings):
         """How many are given up in a round, at least; ties come on top."""
         return max(1, min(self.copies - 1, round(self.kill_fraction * self.copies)))
 
+    @property
+    def together(self) -> int:
+        """Repetitions that are put side by side at most, by however many workers."""
+        return max(1, min(LANES // max(self.kill, self.watchers), self.repetitions))
+
     def rules(self, floor: float, target: float) -> Rules:
         """Where excursions end."""
         return Rules(
             floor=floor,
             target=target,
             resolution=self.resolution,
-            memory=self.memory * 2**20,
+            memory=self.memory * 2**20 / self.together,
             longest=self.longest,
         )
 
@@ -124,11 +130,14 @@ def probability(
     found, moves = _groups(swarm, work, settings, workers, progress, gone)
     values = tuple(math.exp(one.log_probability) for one in found)
     extinct = sum(one.extinct for one in found)
-    said = spread(values, settings.confidence, extinct=extinct)
+    arrived = sum(len(np.unique(one.ancestor[np.isinf(one.top)])) for one in found)
+    said = spread(
+        values, settings.confidence, extinct=extinct, ancestors=arrived, copies=settings.copies
+    )
     return SplittingProbability(
         probability=said.mean,
         low=said.low,
-        high=min(said.high, 1.0),
+        high=min(said.high, 1.0),  # a probability, whoever arrived
         confidence=settings.confidence,
         values=values,
         extinctions=extinct,
@@ -179,15 +188,17 @@ def rate(
     per_move = swarm.every * time_per_step
     parts = tuple(_repetition(seen, found, per_move) for seen, found in pairs)
     extinct = sum(part.extinct for part in parts)
-    said = spread([part.rate for part in parts], settings.confidence, extinct=extinct)
+    said = spread(
+        [part.rate for part in parts], settings.confidence, extinct=extinct,
+        ancestors=sum(part.ancestors for part in parts), copies=settings.copies,
+    )  # fmt: skip
     fluxes = np.array([part.flux for part in parts])
     flux, count = float(fluxes.mean()), len(fluxes)
     scatter = float(fluxes.std(ddof=1)) if count > 1 else math.inf
-    bound = np.mean([s.flux * math.exp(p.log_reached) for s, p in pairs]) / per_move
     return SplittingRate(
         rate=said.mean,
         low=said.low,
-        high=said.high if said.mean > 0 else float(bound),
+        high=said.high,
         confidence=settings.confidence,
         flux=flux,
         flux_error=scatter / math.sqrt(count) / flux if flux > 0 else math.inf,
@@ -293,7 +304,8 @@ def split(
     while waiting:
         fresh = [number for one, slots, _ in waiting for number in numbers[one].take(len(slots))]
         states = np.concatenate([part for _, _, part in waiting])
-        paths = excursions(swarm, states, seed=seed, numbers=fresh, rules=rules)
+        parts = [len(slots) for _, slots, _ in waiting]
+        paths = excursions(swarm, states, seed=seed, numbers=fresh, rules=rules, parts=parts)
         observe(paths)
         moves += paths.moves
         first, again = 0, []
@@ -341,7 +353,7 @@ def _groups(
     if workers < 1:
         raise InputError(f"Workers must be at least 1, got {workers}.")
     total = settings.repetitions
-    size = max(1, min(LANES // max(settings.kill, settings.watchers), -(-total // workers)))
+    size = min(settings.together, -(-total // workers))
     groups = [range(first, min(first + size, total)) for first in range(0, total, size)]
     found: dict[int, tuple[list[T], int]] = {}
 
