@@ -74,6 +74,52 @@ def test_the_cheaper_route_is_taken(tmp_path: Path) -> None:
     assert cold.updates < cold.choice.brute_force_updates
 
 
+def test_waiting_that_would_see_nothing_is_not_chosen(tmp_path: Path) -> None:
+    hot = settings(temperature=0.008)
+    few = hot.model_copy(update={"run": hot.run.model_copy(update={"replicas": 5, "steps": 100})})
+    found = rate.rate(few, out=tmp_path / "few")
+    assert found.choice.method == "splitting"
+    assert found.choice.expected_escapes is not None
+    assert found.choice.expected_escapes < 5
+    assert found.rate is not None
+    assert "raise replicas" in found.note
+    some = hot.model_copy(update={"run": hot.run.model_copy(update={"replicas": 40})})
+    waited = rate.rate(some, out=tmp_path / "some")
+    assert waited.choice.method == "brute_force"
+    assert waited.events >= 20
+    assert "about 40 escapes" in waited.note
+    # the pilot is part of what it has cost
+    exposed = waited.exposure / float(some.update.time(1))
+    assert waited.updates == pytest.approx(exposed + waited.choice.pilot_updates)
+    assert waited.choice.pilot_updates > 0
+
+
+def test_when_nobody_arrives_it_is_told_what_to_do_and_can_be_read_again(
+    tmp_path: Path, capsys
+) -> None:
+    path = tmp_path / "cold.toml"
+    text = FILE.format(method="splitting", temperature=0.0008, persistence=1, datasets=1)
+    path.write_text(
+        text.replace("copies = 64", "copies = 8").replace("repetitions = 8", "repetitions = 2")
+    )
+    for _ in range(2):  # the second time from the record
+        assert main(["rate", str(path), "--threads", "1", "--out", str(tmp_path / "o")]) == 0
+        said = capsys.readouterr().out
+        assert "no bound" in said
+        assert "raise copies" in said
+    document = json.loads((tmp_path / "o/rate.json").read_text())
+    assert document["rate"] is None
+    assert document["high"] is None
+
+
+def test_why_splitting_is_impossible_is_said_once(tmp_path: Path, capsys) -> None:
+    path = tmp_path / "zero.toml"
+    text = FILE.format(method="auto", temperature=0.0, persistence=1, datasets=1)
+    path.write_text(text.replace("60000", "200"))
+    assert main(["rate", str(path), "--threads", "1", "--out", str(tmp_path / "o")]) == 0
+    assert capsys.readouterr().out.count("splitting is not possible here") == 1
+
+
 def test_the_same_call_again_computes_nothing_and_gives_the_same_bytes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

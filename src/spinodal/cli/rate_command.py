@@ -59,7 +59,7 @@ def rate(
 def _print(summary: Any, directory: Path) -> None:
     split = summary.method.startswith("splitting")
     if summary.rate is None:
-        print(f"escape rate none: {summary.note}")
+        print(f"escape rate not found, and no bound: {summary.note}")
     elif summary.events == 0:
         bound = f"< {summary.high:.4g} at {summary.confidence:.0%}, one-sided"
         print(f"escape rate {bound}, per unit time: nothing escaped")
@@ -74,9 +74,15 @@ def _print(summary: Any, directory: Path) -> None:
         print(f"mean time   {1 / summary.rate:.4g} [{fast}, {slow}]")
     what = "repetitions" if split else "replicas   "
     print(f"{what} {summary.replicas:,}, of which {summary.events:,} with an escape")
-    print(f"updates     {summary.updates:.4g}, of all {'copies' if split else 'replicas'} together")
+    pilot = f", {summary.choice.pilot_updates:.4g} of them for choosing the route"
+    print(
+        f"updates     {summary.updates:.4g}, of all {'copies' if split else 'replicas'} together"
+        f"{pilot if summary.choice.pilot_updates else ''}"
+    )
     print(f"route       {summary.choice.why}")
-    if summary.note and summary.rate is not None:
-        print(f"note        {summary.note}")
+    # What the route says already is not said again.
+    note = summary.note.replace(summary.choice.why.rstrip("."), "").strip("; ")
+    if note and summary.rate is not None:
+        print(f"note        {note}")
     table = "repetitions.csv" if split else Path("brute-force") / "escapes.csv"
     print(f"table       {directory / table}")

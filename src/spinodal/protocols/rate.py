@@ -2,7 +2,8 @@
 
 Both routes estimate the same number, one over the mean time from the start until the event is seen
 at a look. Which is cheaper is judged by a small pilot of splitting: it tells about how long the
-waiting would be, and what splitting costs here.
+waiting would be, how many escapes the replicas and steps of [run] would see, and what splitting
+costs here.
 """
 
 from __future__ import annotations
@@ -37,6 +38,16 @@ GROUP = 5
 PILOT_REPETITIONS, PILOT_COPIES = 4, 64
 """How much splitting is done to judge the costs."""
 
+ENOUGH = 10
+"""Escapes with which waiting is worth while, where `aim` does not ask for fewer."""
+
+IMPOSSIBLE = "splitting is not possible here"
+
+UNBOUNDED = (
+    "splitting in which nobody arrives bounds no rate: raise copies in [rate], or wait with "
+    'method = "brute_force", where nothing escaping gives a bound'
+)
+
 Tell = Callable[[float, str], Any] | None
 
 
@@ -44,7 +55,8 @@ class RateTable(Settings):
     """The section [rate]: by which route, and how much splitting.
 
     `auto` compares expected costs at the relative error `aim`: 1 / aim^2 mean times of waiting
-    against splitting as a pilot of it went. Splitting makes `repetitions` independent estimates of
+    against splitting as a pilot of it went. Waiting is not chosen where the section [run] lets too
+    few escapes be expected. Splitting makes `repetitions` independent estimates of
     `copies` trajectories each. Waiting follows the section [run].
     """
 
@@ -63,13 +75,20 @@ class RateSettings(EscapeSettings):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice:
-    """Which route was taken and why; updates are of all replicas or copies together."""
+    """Which route was taken and why; updates are of all replicas or copies together.
+
+    `expected_escapes` are those of waiting as [run] has it, by the pilot; `note` tells what to
+    raise where they are too few.
+    """
 
     method: Method
     why: str
     mean_updates: float | None = None
     brute_force_updates: float | None = None
     splitting_updates: float | None = None
+    expected_escapes: float | None = None
+    pilot_updates: float = 0.0
+    note: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +97,8 @@ class RateSummary:
 
     With the method `splitting` the `replicas` are independent repetitions, `events` those in which
     somebody arrived, and `exposure` is the time that all copies were simulated: the rate is not
-    events / exposure then. `updates` is what the estimate has cost.
+    events / exposure then. `updates` is what the estimate has cost, the pilot of the choice
+    included; without it the exposure.
     """
 
     rate: float | None
@@ -156,28 +176,53 @@ def _choose(settings: RateSettings, seed: int, workers: int) -> Choice:
             repetitions=PILOT_REPETITIONS, copies=PILOT_COPIES,
         )  # fmt: skip
     except InputError as problem:
-        return Choice(method="brute_force", why=f"splitting is not possible here: {problem}")
+        return Choice(method="brute_force", why=f"{IMPOSSIBLE}: {problem}")
+    used = float(pilot.steps)
     share = table.repetitions * table.copies / (PILOT_REPETITIONS * PILOT_COPIES)
-    splitting = float(pilot.steps) * share * settings.run.datasets
+    splitting = used * share * settings.run.datasets
     if pilot.rate == 0:
         return Choice(
             method="splitting",
             why="in a pilot of splitting nobody arrived, so waiting is hopeless",
             splitting_updates=splitting,
+            pilot_updates=used,
         )
     mean = pilot.mean_time / pilot.time_per_step
     # Splitting of the size asked for may miss the aim: it would have to be repeated.
     error = pilot.relative_error / math.sqrt(share)
     fair = splitting * max(1.0, (error / table.aim) ** 2)
     waiting = mean / table.aim**2 * settings.run.datasets
+    run = settings.run
+    escapes = run.replicas * -math.expm1(-run.steps / mean)
+    if run.stop_after_events is not None:
+        escapes = min(escapes, run.stop_after_events)
+    wanted_escapes = 1 / table.aim**2 * run.datasets
     method: Method = "splitting" if fair < waiting else "brute_force"
+    why = (
+        f"at a relative error of {table.aim:g} waiting would take about {waiting:.2g} updates and "
+        f"splitting {fair:.2g}"
+    )
+    note = ""
+    if method == "brute_force" and escapes < wanted_escapes:
+        raised = "raise replicas, steps or stop_after_events in [run]"
+        if escapes < min(ENOUGH, wanted_escapes):
+            method = "splitting"
+            why += f", but waiting as [run] has it would see about {escapes:.2g} escapes"
+            note = f"waiting would be cheaper if it were allowed to: {raised}"
+        else:
+            note = (
+                f"about {escapes:.2g} escapes were to be expected, a relative error of "
+                f"{math.sqrt(run.datasets / escapes):.2g} rather than {table.aim:g}: {raised}"
+            )
     return Choice(
         method=method,
-        why=f"at a relative error of {table.aim:g} waiting would take about {waiting:.2g} updates "
-        f"and splitting {fair:.2g}",
+        why=why,
         mean_updates=mean,
         brute_force_updates=waiting,
         splitting_updates=fair,
+        expected_escapes=escapes,
+        pilot_updates=used,
+        note=note,
     )
 
 
@@ -236,11 +281,18 @@ def _summary(
     extinct = len(every) - arrived
     per_set = [[one.rate for part in own for one in part.repetitions] for own in groups]
     values = per_set[0] if len(groups) == 1 else [float(np.mean(own)) for own in per_set]
-    said = spread(values, settings.run.confidence, extinct=extinct if len(groups) == 1 else 0)
+    said = spread(
+        values, settings.run.confidence, extinct=extinct if len(groups) == 1 else 0,
+        ancestors=sum(one.ancestors for one in every), copies=settings.rate.copies,
+    )  # fmt: skip
     per_step = groups[0][0].time_per_step
     updates = float(sum(part.steps for own in groups for part in own))
     counts = dict.fromkeys(STATUSES, 0) | {"escaped": arrived, "censored": extinct}
-    notes = [said.warning] if said.warning else []
+    notes = [choice.note] if choice.note else []
+    if arrived == 0:
+        notes.append(UNBOUNDED)
+    elif said.warning:
+        notes.append(said.warning)
     if len(groups) > 1:
         notes.append(f"the {len(groups)} data sets are the unit of the interval")
     found = arrived > 0
@@ -255,18 +307,17 @@ def _summary(
         status_counts=counts,
         method="splitting" if len(groups) == 1 else "splitting_across_datasets",
         settings_digest=settings.digest,
-        updates=updates,
+        updates=updates + choice.pilot_updates,
         choice=choice,
-        note="; ".join(notes),
+        note="; ".join(part.rstrip(".") for part in notes),
     )
 
 
 def _waited(settings: RateSettings, choice: Choice, waited: EscapeSummary) -> RateSummary:
     plain: dict[str, Any] = {f.name: getattr(waited, f.name) for f in dataclasses.fields(waited)}
-    note = waited.note
-    if choice.why.startswith("splitting is not possible"):
-        note = "; ".join(part for part in (note, choice.why.rstrip(".")) if part)
-    updates = waited.exposure / float(settings.update.time(1))
+    why = choice.why if choice.why.startswith(IMPOSSIBLE) else ""
+    note = "; ".join(part.rstrip(".") for part in (waited.note, why, choice.note) if part)
+    updates = waited.exposure / float(settings.update.time(1)) + choice.pilot_updates
     plain |= {"settings_digest": settings.digest, "note": note}
     return RateSummary(**plain, updates=updates, choice=choice)
 
