@@ -9,10 +9,10 @@ import pytest
 from matplotlib.figure import Figure as Canvas
 from pydantic import TypeAdapter
 
-from spinodal.protocols import arrhenius
+from spinodal.protocols import arrhenius, langevin_arrhenius
 from spinodal.protocols.arrhenius import Record
 from spinodal.protocols.arrhenius_records import ArrheniusSettings, Slope
-from spinodal.protocols.langevin_arrhenius import regime, temperatures
+from spinodal.protocols.langevin_arrhenius import judged, regime, temperatures
 from spinodal.report.sections import fig2b
 from spinodal.theory.free_energy import (
     free_energy_barriers,
@@ -230,6 +230,81 @@ def test_the_verdict_does_not_hang_on_the_dead_time(record: Record) -> None:
         langevin=(replace(one, memoryless="consistent", memoryless_p_whole=1e-3),),
     )
     assert "depends on the dead time" in fig2b._controls_text(split)
+
+
+def test_memorylessness_of_several_widths_is_judged_by_holm(record: Record) -> None:
+    one = replace(record.langevin[0], memoryless="rejected", memoryless_p_whole=0.5)
+    p_values = (0.03, 0.2, 0.01, None)
+    found = judged(tuple(replace(one, memoryless_p=p) for p in p_values))
+    adjusted = [each.memoryless_p_adjusted for each in found]
+    assert adjusted[3] is None
+    assert adjusted[:3] == pytest.approx([0.06, 0.2, 0.03])
+    verdicts = [each.memoryless for each in found[:3]]
+    assert verdicts == ["consistent", "consistent", "rejected"]
+    untested = replace(one, memoryless="untested", memoryless_p=0.5)
+    assert judged((untested,))[0].memoryless == "untested"
+
+
+def test_activation_needs_every_control(record: Record) -> None:
+    one = record.langevin[0]
+    several = tuple(p for p in one.points if p.regime == "barrier")
+    good = replace(
+        one, points=several, memoryless="consistent", memoryless_p=0.5, memoryless_p_whole=0.5
+    )
+    assert judged((good,))[0].verdict == "noise_activated"
+    for broken in (
+        {"below_saddle_learns": True},
+        {"trap_learns": True},
+        {"above_saddle_learns": False},
+        {"memoryless_p": 0.01},
+        {"memoryless_p_whole": 0.001},
+        {"points": one.points},
+    ):
+        assert judged((replace(good, **broken),))[0].verdict == "cannot_tell"
+
+
+def test_what_the_section_says_of_laws_and_slopes_follows_the_record(record: Record) -> None:
+    one = record.langevin[0]
+    open_law = replace(record, langevin=(replace(one, law="undecided"),))
+    assert "law undecided; cannot tell" in fig2b._answer(open_law)
+    assert "prefer a power of T" in fig2b._answer(
+        replace(record, langevin=(replace(one, law="power"),))
+    )
+    assert one.raw.value is not None
+    assert one.raw.high is not None
+    far = {"coldest_slope": 3 * record.barrier, "coldest_slope_error": 1e-3 * record.barrier}
+    assert "at 0 of 1 widths" in fig2b._colder(replace(record, langevin=(replace(one, **far),)))
+    near = far | {"coldest_slope": record.barrier}
+    off = replace(one, raw=replace(one.raw, value=0.1, low=0.09, high=0.11), **near)
+    assert "at 1 of 1 widths, by more than the errors at 1" in fig2b._colder(
+        replace(record, langevin=(off,))
+    )
+    assert fig2b._slopes_alt(record, [off.raw]).startswith("0 of 1 fitted slopes lie at or below")
+    warned = replace(one, cold=tuple(replace(p, warning="heavy") for p in one.cold))
+    assert "warned of heavy tails" in fig2b._laws_text(replace(record, langevin=(warned,)))
+    rejected = replace(record, langevin=(replace(one, memoryless="rejected"),))
+    alts = {figure.name: figure.alt for figure in fig2b.section(rejected).figures()}
+    assert "width 1 rejected" in alts["fig2b_survival"]
+    fast = replace(record.sweep.points[0], decay_rate=0.1)
+    assert "does not simply decay" in fig2b._falls([fast])
+
+
+def test_a_fixed_fraction_of_the_spinodal_has_no_barrier_at_small_width() -> None:
+    settings = ArrheniusSettings()
+    heights = [
+        langevin_arrhenius._drift_barrier(settings, hidden_rotations(depth=3, width=w, rank=0))
+        for w in (1, 2, 10)
+    ]
+    assert heights[0] is None
+    assert heights[1] is not None
+    assert heights[2] is not None
+    assert heights[1] < 1 < 3 < heights[2]
+
+
+def test_whether_the_claim_is_falsified_follows_the_sweep(record: Record) -> None:
+    assert "That result was seen" in fig2b._falsifier(record)
+    escaped = replace(record, sweep=replace(record.sweep, eligible_escapes=3))
+    assert "That result was not seen" in fig2b._falsifier(escaped)
 
 
 def test_weight_decay_without_a_barrier_is_refused() -> None:

@@ -150,7 +150,7 @@ def draw_sweep(
     bound = np.log(np.array(epochs_bound))
     ax.errorbar(
         x, bound, yerr=0.8, lolims=True, fmt=MARKERS[0], color=SIMULATION, markersize=4,
-        label="no escape: bound, 95 %",
+        label="lower bound, 95 %",
     )  # fmt: skip
     order = np.argsort(x)
     ax.plot(x[order], np.log(np.array(drift))[order], "s-", color=CONTROL, markersize=4,

@@ -12,7 +12,7 @@ feature learned by the population gradient. At width 1 there are no hidden rotat
 slope of ln tau against 1/T must be the energy barrier; at larger width the raw slope lies below
 it, near barrier - N_z T / 2, because the hidden rotations gain entropy on the way up. The mean
 time of the reduced generator (`theory.amplitudes`) stands beside every point. Where it is too cold
-for waiting the rate comes from splitting, and the slope comes nearer to the energy barrier.
+for waiting the rate comes from splitting, and with it the slope there.
 Temperatures are chosen from the landscape alone; no barrier on the page has seen an escape time.
 """
 
@@ -25,6 +25,7 @@ from spinodal.protocols.arrhenius_cold import split
 from spinodal.protocols.arrhenius_records import Arm, ArrheniusRecord, ArrheniusSettings, Key
 from spinodal.protocols.arrhenius_sweep import sweep_arms, sweep_results, window
 from spinodal.protocols.langevin_arrhenius import (
+    judged,
     langevin,
     langevin_arms,
     temperatures,
@@ -83,15 +84,17 @@ def run(
         stated_barrier_error=settings.stated_barrier_error,
         sweep=result,
         window=window(settings, result.noise_trace),
-        langevin=tuple(
-            width_results(
-                settings,
-                width,
-                {k[1:]: o for k, o in seen.items() if k[0] == width},
-                rates[width],
-                seed,
+        langevin=judged(
+            tuple(
+                width_results(
+                    settings,
+                    width,
+                    {k[1:]: o for k, o in seen.items() if k[0] == width},
+                    rates[width],
+                    seed,
+                )
+                for width in settings.widths
             )
-            for width in settings.widths
         ),
     )
 

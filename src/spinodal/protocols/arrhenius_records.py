@@ -270,18 +270,22 @@ class LangevinWidth:
     (the noise-off twin of every replica, which all start there) and two from 10 % below and above
     the saddle amplitude, of which only the last should learn; memorylessness at `test_temperature`
     of the waiting that remains after `dead_time`, which is left to the relaxation into the
-    quasi-stationary state (`memoryless_p_whole`: of all of it; `escapes_within_dead_time` are left
-    out), and the halved time step at the hottest fitted temperature (`halving` = mean time at
-    half the learning rate over mean time, with limits).
+    quasi-stationary state, its p-value adjusted by Holm's method for all widths tested
+    (`memoryless_p_adjusted`, which decides `memoryless`; `memoryless_p_whole`: of all of it, not
+    adjusted; `escapes_within_dead_time` are left out), and the halved time step at
+    the hottest fitted temperature (`halving` = mean time at half the learning rate over mean time,
+    with limits).
 
     `laws` are fitted to the single times of waiting, `law` is the preferred one or 'undecided'.
     `coldest_slope` = d ln tau / d(1/T) of the line through the temperatures of splitting, with its
-    standard error; beside it that of barrier - N_z T / 2 there.
+    standard error; beside it that of barrier - N_z T / 2 there. `drift_barrier_over_t` is the
+    free-energy barrier over T where drift begins, at a fixed fraction of the thermal spinodal.
     """
 
     width: int
     rotations: int
     thermal_spinodal: float | None
+    drift_barrier_over_t: float | None
     barrier: float
     points: tuple[LangevinPoint, ...]
     cold: tuple[ColdPoint, ...]
@@ -301,6 +305,7 @@ class LangevinWidth:
     test_temperature: float
     memoryless: str
     memoryless_p: float | None
+    memoryless_p_adjusted: float | None
     memoryless_events: int
     memoryless_p_whole: float | None
     escapes_within_dead_time: int

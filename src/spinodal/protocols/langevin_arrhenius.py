@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 import numpy as np
@@ -27,6 +28,7 @@ from spinodal.protocols.arrhenius_records import (
 from spinodal.rare.estimates import SplittingRate
 from spinodal.records import EscapeTimes
 from spinodal.seeding import generator
+from spinodal.statistics.calibration import holm
 from spinodal.statistics.designs import design
 from spinodal.statistics.escape_laws import EscapeLaw, arrhenius_fit
 from spinodal.statistics.law_choice import choose
@@ -43,6 +45,9 @@ from spinodal.theory.free_energy import (
 
 LOOK = 2.0
 """Time between two looks at the strength."""
+
+LEVEL = 0.05
+"""Level of the test of memorylessness after the dead time, for all widths together."""
 
 WHOLE_LEVEL = 0.01
 """The waiting times with their beginning, too, must not contradict memorylessness at this level.
@@ -230,6 +235,7 @@ def width_results(
             times,
             generator=generator(seed, "arrhenius", "memorylessness", width),
             check_every=LOOK,
+            level=LEVEL,
         )
         for times in (later(tested, dead), tested)
     )
@@ -241,10 +247,6 @@ def width_results(
     mean_temperature = float(weight.sum() / (weight @ x))
     slower = outcomes[hottest, "half"].passages[0]
     halving = _mean_ratio(slower, outcomes[hottest, "noise"].passages[0])
-    quiet = learns["above"] and not learns["below"] and not learns["trap"]
-    several = all(p.regime == "barrier" for p in used)
-    robust = whole.p_value is not None and whole.p_value > WHOLE_LEVEL
-    activated = quiet and several and memory.verdict == "consistent" and robust
     cold = tuple(
         cold_point(
             settings, width, temperature, found,
@@ -259,6 +261,7 @@ def width_results(
         width=width,
         rotations=rotations,
         thermal_spinodal=_critical(settings, rotations),
+        drift_barrier_over_t=_drift_barrier(settings, rotations),
         barrier=settings.barrier,
         points=points,
         cold=cold,
@@ -278,6 +281,7 @@ def width_results(
         test_temperature=test,
         memoryless=memory.verdict,
         memoryless_p=memory.p_value,
+        memoryless_p_adjusted=memory.p_value,
         memoryless_events=memory.events,
         memoryless_p_whole=whole.p_value,
         escapes_within_dead_time=tested.events - int(tested.escaped[tested.time > dead].sum()),
@@ -286,8 +290,51 @@ def width_results(
         halving_low=halving[1],
         halving_high=halving[2],
         halving_events=slower.events,
-        verdict="noise_activated" if activated else "cannot_tell",
+        verdict="cannot_tell",
     )
+
+
+def judged(widths: tuple[LangevinWidth, ...]) -> tuple[LangevinWidth, ...]:
+    """The same with their verdicts: memorylessness was tested once per width, so Holm adjusts it.
+
+    Noise-activated: no noise-free escape from below the saddle, barriers of several T, waiting
+    without memory after the dead time, and not contradicted by the whole of it.
+    """
+    known = [one.memoryless_p for one in widths if one.memoryless_p is not None]
+    adjusted = iter(holm(known).tolist())
+    found = []
+    for one in widths:
+        p_value = None if one.memoryless_p is None else float(next(adjusted))
+        memory = one.memoryless
+        if memory != "untested" and p_value is not None:
+            memory = "consistent" if p_value > LEVEL else "rejected"
+        quiet = one.above_saddle_learns and not (one.below_saddle_learns or one.trap_learns)
+        several = all(p.regime == "barrier" for p in one.points if p.regime != "drift")
+        robust = one.memoryless_p_whole is not None and one.memoryless_p_whole > WHOLE_LEVEL
+        activated = quiet and several and memory == "consistent" and robust
+        found.append(
+            replace(
+                one,
+                memoryless=memory,
+                memoryless_p_adjusted=p_value,
+                verdict="noise_activated" if activated else "cannot_tell",
+            )
+        )
+    return tuple(found)
+
+
+def _drift_barrier(settings: ArrheniusSettings, rotations: int) -> float | None:
+    """Barrier of the free energy over T at DRIFT_FROM of the thermal spinodal."""
+    critical = _critical(settings, rotations)
+    if critical is None:
+        return None
+    out, _ = free_energy_barriers(
+        depth=settings.depth,
+        temperature=DRIFT_FROM * critical,
+        rotations=rotations,
+        **settings.mode,
+    )
+    return float(out) / (DRIFT_FROM * critical)
 
 
 def dead_time(*, depth: int, signal: float, weight_decay: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from spinodal.plots.arrhenius import draw_arrhenius, draw_slopes, draw_survival, draw_sweep
@@ -12,8 +14,9 @@ from spinodal.protocols.arrhenius_records import (
     LangevinWidth,
     Slope,
     Sweep,
+    SweepPoint,
 )
-from spinodal.protocols.langevin_arrhenius import WHOLE_LEVEL
+from spinodal.protocols.langevin_arrhenius import LEVEL, WHOLE_LEVEL
 from spinodal.report.section import (
     Figure,
     Heading,
@@ -32,6 +35,13 @@ REGIMES = {
     "drift": "drift",
 }
 """How the page names the regimes of theory."""
+
+LAWS = {
+    "arrhenius": "the times prefer Arrhenius's law",
+    "power": "the times prefer a power of T",
+    "drift": "the times prefer drift",
+    "undecided": "law undecided",
+}
 
 
 def section(record: ArrheniusRecord) -> Section:
@@ -59,10 +69,11 @@ def section(record: ArrheniusRecord) -> Section:
             _fits_table(record),
             Paragraph(_laws_text(record)),
             _laws_table(record),
-            Paragraph(_falsifier(record)),
             Paragraph(_controls_text(record)),
             _survival_figure(record),
             _times_table(record),
+            Heading("What would falsify the claim, and was it seen?"),
+            Paragraph(_falsifier(record)),
         ),
     )
 
@@ -76,13 +87,21 @@ def _answer(record: ArrheniusRecord) -> str:
         f"{sweep.datasets}), so the rate is below {shown(sweep.rate_bound_per_epoch, 2)} per epoch "
         f"(95 %), and {_raising(sweep)}. "
     )
-    fits = [f"{_interval(one.raw)} at width {one.width}" for one in record.langevin]
+    fits = [
+        f"{_interval(one.raw)} at width {one.width} ({_law(one)}; {_verdict(one)})"
+        for one in record.langevin
+    ]
     text += (
-        "Additive noise of known temperature does give an Arrhenius law, with slope "
-        f"{' and '.join(fits)}, beside an energy barrier of {shown(record.barrier, 4)} and a "
+        "Additive noise of known temperature: ln(mean time) against 1/T has the slope "
+        f"{', '.join(fits)}, beside an energy barrier of {shown(record.barrier, 4)} and a "
         f"stated {record.stated_barrier:g}."
     )
     return text
+
+
+def _law(one: LangevinWidth) -> str:
+    """The law that the single times of one width prefer, in words."""
+    return LAWS.get(one.law, one.law)
 
 
 def _interval(slope: Slope) -> str:
@@ -184,10 +203,10 @@ def _sweep_text(record: ArrheniusRecord) -> str:
     sweep = record.sweep
     rates = [p for p in sweep.points if p.decay_rate is not None]
     fell = (
-        f"The second strength does not wander, it falls exponentially, at "
+        f"The second strength {_falls(rates)} "
         f"{shown(min(p.decay_rate or 0.0 for p in rates), 3)} to "
         f"{shown(max(p.decay_rate or 0.0 for p in rates), 3)} per time unit; depth times weight "
-        f"decay is {shown(rates[0].decay_predicted, 3)} (dead weights only decay). "
+        f"decay is {shown(rates[0].decay_predicted, 3)}, the rate of dead weights that only decay. "
         if rates
         else ""
     )
@@ -211,6 +230,13 @@ def _sweep_text(record: ArrheniusRecord) -> str:
     )
 
 
+def _falls(rates: Sequence[SweepPoint]) -> str:
+    """Does the second strength decay as dead weights do?"""
+    if all(abs((p.decay_rate or 0.0) / p.decay_predicted - 1) < 0.05 for p in rates):
+        return "does not wander, it falls exponentially, at"
+    return "does not simply decay, it falls at"
+
+
 def _rests_on(record: ArrheniusRecord) -> str:
     sweep = record.sweep
     if sweep.noise_rank_raising:
@@ -229,7 +255,8 @@ def _sweep_figure(record: ArrheniusRecord) -> Figure:
         name="fig2b_sweep",
         caption=(
             "The sweep on the paper's axes (1/T_{eff} is proportional to 1 / learning rate). Mean "
-            "escape times lie above the arrows. A noise-free drift already looks nearly straight."
+            "escape times lie above the arrows. A line through the noise-free drift has R^{2} = "
+            f"{shown(window.drift_r_squared, 3)}."
         ),
         alt=(
             "Lower bounds on the escape time at five learning rates, a pure drift through the "
@@ -253,9 +280,11 @@ def _window_text(record: ArrheniusRecord) -> str:
         f"{shown(int(window.longest))}, the slope against 1 / learning rate is at most "
         f"{shown(window.log_window, 3)} / {shown(window.inverse_rate_span, 4)} = "
         f"{shown(window.steepest, 3)}. Then barrier / T is at most "
-        f"{shown(window.barrier_over_t_fastest, 2)} at the fastest rate of the sweep, where no "
-        f"rate theory holds, and {shown(window.barrier_over_t_trap, 2)} at the rate of figure 1a: "
-        "no barrier at all. Taking the stated escape of figure 1a and the run length together, "
+        f"{shown(window.barrier_over_t_fastest, 2)} at the fastest rate of the sweep"
+        f"{', where no rate theory holds' if window.barrier_over_t_fastest < SEVERAL else ''}, and "
+        f"{shown(window.barrier_over_t_trap, 2)} at the rate of figure 1a"
+        f"{': no barrier at all' if window.barrier_over_t_trap < 1 else ''}. Taking "
+        "the stated escape of figure 1a and the run length together, "
         f"the time may vary by a factor {shown(window.factor_left, 2)} over the whole range. The "
         f"stated barrier asks ln tau to change by {shown(window.span_stated_over_c, 5)} C, so C "
         f"below {shown(window.largest_c, 2)}; with the measured trace as C it would be "
@@ -304,9 +333,34 @@ def _langevin_text(record: ArrheniusRecord) -> str:
         f"{shown(record.weight_decay)}, population gradient, isotropic noise of temperature T, "
         f"widths {widths}; from zero weights until the strength first reaches the learned one. "
         "Temperatures are chosen by the barrier of the free energy F, which the hidden rotations "
-        "(N_{z} of them) lower. Lines: mean time of the reduced generator, nothing fitted. Points "
+        f"(N_{{z}} of them) lower: {_why(record)} Lines: mean time of the "
+        "reduced generator, nothing fitted. Points "
         f"above {DRIFT_FROM:g} of the thermal spinodal are drift and enter no fit. Every run "
         "counts: those that did not escape are censored, not dropped."
+    )
+
+
+def _why(record: ArrheniusRecord) -> str:
+    """Temperatures in units of the thermal spinodal, and why they are not equal there."""
+    fitted, ends = [], []
+    for one in record.langevin:
+        over = [
+            p.over_spinodal
+            for p in (*one.points, *one.cold)
+            if p.over_spinodal is not None and getattr(p, "regime", "") != "drift"
+        ]
+        if over:
+            fitted.append(
+                f"{shown(min(over), 2)} to {shown(max(over), 2)} T_{{sp}} at width {one.width}"
+            )
+        if one.drift_barrier_over_t is not None:
+            ends.append(f"{shown(one.drift_barrier_over_t, 2)} T at width {one.width}")
+    if not fitted:
+        return "without rotations there is no thermal spinodal and F is the energy."
+    return (
+        f"that is {', '.join(fitted)}, waiting and splitting together. One fraction of the thermal "
+        f"spinodal for all would not do: at {DRIFT_FROM:g} of it the barrier of F is "
+        f"{', '.join(ends)}, and below {SEVERAL:g} T there is no rate to speak of."
     )
 
 
@@ -316,8 +370,9 @@ def _arrhenius_figure(record: ArrheniusRecord, one: LangevinWidth) -> Figure:
         name=f"fig2b_arrhenius_width{one.width}",
         caption=f"Width {one.width}, N_{{z}} = {one.rotations}: escape time against 1/T.",
         alt=(
-            f"Measured mean escape times at width {one.width} lie on a straight line against 1/T "
-            "much flatter than the stated slope."
+            f"Mean escape times at width {one.width} against 1/T: fitted slope "
+            f"{_interval(one.raw)}, stated {record.stated_barrier:g}; R^{{2}} of the line through "
+            f"the means {shown(one.r_squared, 3)}."
         ),
         size=(4.8, 3.9),
         draw=lambda canvas: draw_arrhenius(
@@ -359,12 +414,34 @@ def _slopes_text(record: ArrheniusRecord) -> str:
         if ratios:
             text += (
                 f" Measured over predicted time: {shown(min(ratios), 3)} to "
-                f"{shown(max(ratios), 3)}."
+                f"{shown(max(ratios), 3)}, together {_together(one)}."
             )
         if one.r_squared is not None:
             text += f" R^{{2}} of the line through the means: {shown(one.r_squared, 3)}."
         parts.append(text)
     return " ".join(parts)
+
+
+def _together(one: LangevinWidth) -> str:
+    """Measured over predicted time of all fitted temperatures, each weighted by its escapes."""
+    used = [p for p in one.points if p.ratio is not None and p.regime != "drift"]
+    weight = np.array([float(p.escapes) for p in used])
+    mean = float(weight @ np.log([p.ratio or 1.0 for p in used]) / weight.sum())
+    half = 1.96 / float(np.sqrt(weight.sum()))
+    value, low, high = (float(np.exp(v)) for v in (mean, mean - half, mean + half))
+    return shown_interval(value, low, high)
+
+
+def _slopes_alt(record: ArrheniusRecord, slopes: Sequence[Slope]) -> str:
+    known = [s for s in slopes if s.value is not None]
+    below = sum((s.value or 0.0) <= record.barrier for s in known)
+    least = record.stated_barrier - record.stated_barrier_error
+    far = sum(s.high is not None and s.high < least for s in known)
+    return (
+        f"{below} of {len(known)} fitted slopes lie at or below the energy barrier of "
+        f"{shown(record.barrier, 3)}; the 95 % limits of {far} end below the stated range, which "
+        f"begins at {least:g}."
+    )
 
 
 def _slopes_figure(record: ArrheniusRecord) -> Figure:
@@ -379,7 +456,7 @@ def _slopes_figure(record: ArrheniusRecord) -> Figure:
             "Fitted slopes, the slope of the predicted times at the same temperatures, the "
             "energy barrier, and the stated barrier with its stated error (shaded)."
         ),
-        alt="All fitted slopes lie at or below the energy barrier, far below the stated 0.15.",
+        alt=_slopes_alt(record, [slope for _, slope in rows]),
         size=(5.8, 3.2),
         draw=lambda canvas: draw_slopes(
             [name for name, _ in rows],
@@ -419,7 +496,8 @@ def _controls_text(record: ArrheniusRecord) -> str:
         "shows that the noise carries the network over the barrier is the pair of noise-free runs "
         "from either side of the saddle. 'Noise-activated' needs these, barriers of at least "
         f"{SEVERAL:g} T, and waiting times that pass the test of memorylessness after the dead "
-        f"time at the level 0.05 and as a whole at {WHOLE_LEVEL:g}. The dead time and the "
+        f"time at the level {LEVEL:g}, p-values adjusted for the {len(record.langevin)} widths by "
+        f"Holm's method, and as a whole, not adjusted, at {WHOLE_LEVEL:g}. The dead time and the "
         "temperature of that test were settled after first runs with the default seed had rejected "
         "memorylessness at a hotter one without a dead time: another --seed is the fair test. "
         + " ".join(parts)
@@ -427,7 +505,9 @@ def _controls_text(record: ArrheniusRecord) -> str:
 
 
 def _memory(one: LangevinWidth) -> str:
-    p = "no p-value" if one.memoryless_p is None else f"p = {shown(one.memoryless_p, 2)}"
+    p = "no p-value"
+    if one.memoryless_p is not None:
+        p = f"p = {shown(one.memoryless_p, 2)}, adjusted {shown(one.memoryless_p_adjusted, 2)}"
     whole = "none" if one.memoryless_p_whole is None else shown(one.memoryless_p_whole, 2)
     return (
         f"memoryless: {one.memoryless} ({p}, {one.memoryless_events} escapes, leaving out the "
@@ -475,8 +555,8 @@ def _points_table(record: ArrheniusRecord) -> Table:
         digits=3,
         note=(
             "The regime says where theory puts the temperature; it is no verdict. "
-            "Predicted: the reduced generator on two coordinates, nothing fitted; what it leaves "
-            "out makes real times a few per cent longer."
+            "Predicted: the reduced generator on two coordinates, nothing fitted; what they leave "
+            "out is in the ratio."
         ),
     )  # fmt: skip
 
@@ -533,14 +613,69 @@ def _laws_text(record: ArrheniusRecord) -> str:
             text += (
                 f", slope at the temperatures of splitting {shown(one.coldest_slope, 3)} \u00b1 "
                 f"{shown(one.coldest_slope_error, 1)} (energy barrier less N_{{z}} T/2: "
-                f"{shown(one.coldest_slope_predicted, 3)})"
+                f"{shown(one.coldest_slope_predicted, 3)}"
+                f"{'; a rate in it is warned of heavy tails' if _warned(one) else ''})"
             )
         parts.append(text)
+    decades = [d for one in record.langevin if (d := _decades(one)) is not None]
+    gains = [
+        f"{shown(gain, 2)} at width {one.width}"
+        for one in record.langevin
+        if (gain := _power_behind(one)) is not None
+    ]
     return (
         "Which law do the single times prefer, Arrhenius, a power of T, or drift (tau ~ 1/T)? "
-        f"{'; '.join(parts)}. 'Undecided' is an answer: over the less than two decades that "
-        "waiting reaches, a steep power of T looks like Arrhenius's law. Splitting reaches "
-        "further, and there the slope comes nearer to the energy barrier."
+        f"{'; '.join(parts)}. "
+        + (
+            f"Waiting covers {shown(min(decades), 2)} to {shown(max(decades), 2)} decades of mean "
+            "time at a width. "
+            if decades
+            else ""
+        )
+        + (
+            "AICc of a power of T less that of Arrhenius's law, where a few units tell nothing: "
+            f"{', '.join(gains)}. "
+            if gains
+            else ""
+        )
+        + _colder(record)
+    )
+
+
+def _warned(one: LangevinWidth) -> bool:
+    return any(p.warning for p in one.cold)
+
+
+def _decades(one: LangevinWidth) -> float | None:
+    """Decades of mean time over which waiting was fitted."""
+    means = [p.mean for p in one.points if p.mean is not None and p.regime != "drift"]
+    return float(np.log10(max(means) / min(means))) if len(means) > 1 else None
+
+
+def _power_behind(one: LangevinWidth) -> float | None:
+    found = {law.name: law.aicc for law in one.laws}
+    power, arrhenius = found.get("power"), found.get("arrhenius")
+    return None if power is None or arrhenius is None else power - arrhenius
+
+
+def _colder(record: ArrheniusRecord) -> str:
+    """Is the slope of splitting nearer to the energy barrier than that of waiting?"""
+    nearer, beyond, count = 0, 0, 0
+    for one in record.langevin:
+        raw, cold, error = one.raw, one.coldest_slope, one.coldest_slope_error
+        if raw.value is None or raw.low is None or raw.high is None:
+            continue
+        if cold is None or error is None:
+            continue
+        count += 1
+        if abs(cold - one.barrier) < abs(raw.value - one.barrier):
+            nearer += 1
+            beyond += abs(cold - raw.value) > np.hypot((raw.high - raw.low) / 2, 1.96 * error)
+    if not count:
+        return "No slope at colder temperatures is known."
+    return (
+        f"At the colder temperatures of splitting the slope is nearer to the energy barrier than "
+        f"that of waiting at {nearer} of {count} widths, by more than the errors at {beyond}."
     )
 
 
@@ -591,7 +726,9 @@ def _survival_figure(record: ArrheniusRecord) -> Figure:
             "Kaplan-Meier survival with 95 % limits at the temperature where memory was tested; a "
             "memoryless escape is the dotted straight line."
         ),
-        alt="The survival curves follow the straight line of a memoryless escape.",
+        alt="Survival curves beside the straight line of a memoryless escape; memorylessness: "
+        + ", ".join(f"width {one.width} {one.memoryless}" for one, _ in tested)
+        + ".",
         draw=lambda canvas: draw_survival(
             [
                 (
