@@ -371,3 +371,37 @@ def test_the_record_holds_the_lines_of_the_figure(tmp_path):
     np.testing.assert_allclose(steepness, barrier, rtol=1e-6)
     assert found.waiting.y[0] == 1
     assert np.all(np.diff(found.waiting.y) <= 0)
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ([("diverged", 1, 0.1), ("diverged", 2, 0.2)], "all diverged"),
+        ([("diverged", 1, 0.1), ("escaped", 2, 0.2)], "replicas were at risk have one temp"),
+        ([("escaped", 0, 0.1), ("escaped", 2, 0.2)], "replicas were at risk have one temp"),
+        ([("escaped", 1, 0.0), ("escaped", 2, 0.2)], "settings with noise"),
+        ([("escaped", 1, 0.0), ("censored", 2, 0.2)], "escapes were at temperature 0"),
+        ([("escaped", 1, 0.0)], "All temperatures are 0"),
+        ([("escaped", 1, 0.1)], "All replicas that did not diverge have one temperature"),
+        ([("censored", 1, 0.1), ("censored", 1, 0.2)], "Nothing escaped, so"),
+        (
+            [("escaped", 1, 1e-90), ("escaped", 1, 0.1), ("escaped", 1, 1e90)],
+            "do not decide between arrhenius and power",
+        ),
+    ],
+)
+def test_why_no_law_is_preferred_is_said_as_it_is(
+    tmp_path: Path, body: list[tuple[str, float, float]], reason: str
+):
+    lines = [
+        f"{time * (1 + 0.1 * number)},{status},{heat}"
+        for status, time, heat in body
+        for number in range(20)
+    ]
+    found = document(table(tmp_path, HEADER + "\n".join(lines) + "\n"))
+    assert found["choice"] == "undecided"
+    assert reason in found["reason"]
+    said = " ".join([found["reason"], *found["notes"]])
+    if len({heat for _, _, heat in body}) > 1:
+        assert "All replicas" not in said
+        assert "All escapes are at one" not in said

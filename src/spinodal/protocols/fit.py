@@ -118,12 +118,14 @@ def fit(path: Path, settings: FitSettings) -> Fit:
     }
     table = read_times(path, time_unit=settings.time_unit, constants=constants, generator=reading)
     design = table.design
-    fits = fit_laws(
-        design,
-        rotations=settings.rotations,
-        confidence=settings.confidence,
-        generator=resampling,
-    )
+    # Strengths over a hundred decades overflow on the way to the note that a law is left out.
+    with np.errstate(over="ignore"):
+        fits = fit_laws(
+            design,
+            rotations=settings.rotations,
+            confidence=settings.confidence,
+            generator=resampling,
+        )
     choice = choose(fits)
     memoryless = memoryless_in_settings(table.sample, generator=testing)
     rows = _by_setting(design, settings.confidence)
@@ -218,22 +220,15 @@ def _notes(
             f"{counts['diverged']:,} of {table.rows:,} replicas diverged and are left out: the "
             "others may be special; use a smaller learning rate."
         )
-    if not counts["escaped"]:
+    if not counts["escaped"] and rows:
         notes.append(
             "Nothing escaped: the settings' rates have one-sided bounds, and no law can be "
             "fitted; watch longer or raise the noise."
         )
-    if fits.axis is None:
-        notes.append(
-            "No column temperature or learning_rate: settings cannot be told apart, and laws with "
-            "a slope are not offered."
-        )
-    elif len({x for x, _ in _points(fits, rows)}) < 2:
-        notes.append(
-            f"All replicas have one {fits.axis.label}: there is no slope, and no law but drift "
-            "and lag; add settings with another one."
-        )
-    elif fits.axis.label != "temperature":
+    if fits.missing and fits.laws:
+        names = " and ".join(law.name for law in fits.laws)
+        notes.append(f"There is no slope, and no law but {names}.")
+    if fits.axis is not None and not fits.missing and fits.axis.label != "temperature":
         notes.append(
             f"The noise is taken as {fits.axis.label}, an effective temperature up to an unknown "
             "factor, which the barrier lacks too."

@@ -68,7 +68,8 @@ class FittedLaw:
 class LawFits:
     """Laws fitted to the same times. `used` says which settings these came from, `notes` why not.
 
-    `interval_method` names how limits were found. Open-ended for `law_choice.choose`.
+    `interval_method` names how limits were found, `missing` in a sentence why laws with a slope, or
+    all laws, are missing ('': none is). Open-ended for `law_choice.choose`.
     """
 
     laws: tuple[FittedLaw, ...]
@@ -76,6 +77,7 @@ class LawFits:
     used: NDArray[np.bool_]
     interval_method: str
     notes: tuple[str, ...]
+    missing: str = ""
 
     def __getitem__(self, name: str) -> FittedLaw:
         """The law of this name."""

@@ -49,14 +49,8 @@ def choose(fits: LawFits) -> Choice:
     effects.
     """
     laws = {law.name: law for law in fits.laws}
-    if not laws:
-        return Choice(law=UNDECIDED, reason="Nothing escaped, so there is no law to fit.")
-    if "power" not in laws and "arrhenius" not in laws:
-        return Choice(
-            law=UNDECIDED,
-            reason="All escapes are at one strength of noise, so nothing tells the laws apart; "
-            "add settings with another temperature, learning rate or batch size.",
-        )
+    if fits.missing:
+        return Choice(law=UNDECIDED, reason=fits.missing)
     open_ended = [
         (first, second)
         for first in laws

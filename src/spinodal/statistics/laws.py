@@ -57,7 +57,10 @@ def fit_laws(
     method = "profile likelihood"
     part = design.select(used)
     if part.time.size == 0 or not part.events.sum():
-        return LawFits(laws=(), axis=axis, used=used, interval_method=method, notes=tuple(notes))
+        return LawFits(
+            laws=(), axis=axis, used=used, interval_method=method, notes=tuple(notes),
+            missing=_no_law(design),
+        )  # fmt: skip
     likelihood = Likelihood(part)
     wanted = [name for name in LAWS if name in names] if names is not None else list(LAWS)
     if names is not None and set(names) - set(LAWS):
@@ -92,9 +95,21 @@ def fit_laws(
             laws.append(replace(_from_lag(law), contains=nested))
     laws = [_spread(law, used) for law in laws]
     laws.sort(key=lambda law: LAWS.index(law.name))
+    missing = ""
+    if not sloped:
+        missing = _no_slope(design, axis, used)
+    elif not {"arrhenius", "power"} & {law.name for law in laws}:
+        asked = {"arrhenius", "power"} & set(wanted)
+        missing = (
+            "Arrhenius's law and the power law leave the range of arithmetic here; measure in "
+            "other units."
+            if asked
+            else "No law with a slope was asked for, so nothing is compared."
+        )
     return LawFits(
-        laws=tuple(laws), axis=axis, used=used, interval_method=method, notes=tuple(notes)
-    )
+        laws=tuple(laws), axis=axis, used=used, interval_method=method, notes=tuple(notes),
+        missing=missing,
+    )  # fmt: skip
 
 
 def _usable(design: Design, axis: Axis | None, notes: list[str]) -> tuple[NDArray[np.bool_], bool]:
@@ -128,6 +143,42 @@ def _usable(design: Design, axis: Axis | None, notes: list[str]) -> tuple[NDArra
             "Weight decays with one strength of noise only, or without an escape, are in no law."
         )
     return sloped, True
+
+
+def _no_law(design: Design) -> str:
+    """Why there is no escape to fit any law to."""
+    if design.time.size == 0:
+        return "No replica is left to fit a law to: all diverged."
+    if not design.events.sum():
+        return "Nothing escaped, so there is no law to fit."
+    return (
+        "Nothing escaped in the settings that can enter a law: all escapes were at temperature 0, "
+        "or where no replica was watched for any time."
+    )
+
+
+def _no_slope(design: Design, axis: Axis | None, used: NDArray[np.bool_]) -> str:
+    """Why settings that can enter a law allow no slope."""
+    if axis is None:
+        if "temperature" in design.settings:
+            return "All temperatures are 0, and no learning rate tells the settings apart."
+        return (
+            "No column temperature or learning_rate: settings cannot be told apart, and laws with "
+            "a slope are not offered."
+        )
+    if np.unique(axis.strength[used]).size < 2:
+        which = "All replicas that did not diverge"
+        if np.unique(axis.strength).size > 1:
+            which = "All settings with noise in which replicas were at risk"
+        return (
+            f"{which} have one {axis.label}, so nothing tells the laws apart; add settings with "
+            "another one."
+        )
+    return (
+        "No weight decay has escapes and two strengths of noise, so nothing tells the laws apart; "
+        "add settings with another temperature, learning rate or batch size to one that has "
+        "escapes."
+    )
 
 
 def _strata(design: Design) -> list[tuple[str, NDArray[np.bool_]]]:
