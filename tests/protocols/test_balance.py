@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -67,6 +68,16 @@ def test_wider_networks_wait_longer_and_change_more_abruptly(record: BalanceReco
     narrow, wide = record.sharpness
     assert abs(wide.measured.predicted) > abs(narrow.measured.predicted)
     assert wide.window < narrow.window
+    for line in (narrow.measured, wide.measured):
+        error = (line.high - line.low) / 3.92
+        assert abs(line.slope - line.predicted) < 4 * error
+    # The slope of any other width would not do: the measured difference is that of theory.
+    error = math.hypot(*((one.measured.high - one.measured.low) / 3.92 for one in (narrow, wide)))
+    measured, exact = (
+        abs(getattr(wide.measured, of)) - abs(getattr(narrow.measured, of))
+        for of in ("slope", "predicted")
+    )
+    assert abs(measured - exact) < 4 * error
 
 
 def test_a_line_through_exact_points_has_their_slope() -> None:
@@ -91,6 +102,69 @@ def test_the_section_draws_its_figures_and_says_no_when_the_balance_is_off(
         figure.draw(Canvas(figsize=figure.size))
     assert "Under additive noise yes" in told.answer
     assert "Under additive noise no" in section.section(replace(record, chi_square_p=1e-9)).answer
+
+
+def _with_slopes(record: BalanceRecord, *slopes: float, error: float) -> BalanceRecord:
+    return replace(
+        record,
+        sharpness=tuple(
+            replace(one, measured=replace(one.measured, slope=s, low=s - error, high=s + error))
+            for one, s in zip(record.sharpness, slopes, strict=True)
+        ),
+    )
+
+
+def test_the_section_says_sharpening_and_growth_only_where_they_were_measured(
+    record: BalanceRecord,
+) -> None:
+    growing = replace(record, growth=replace(record.growth, slope=0.9, low=0.8, high=1.0))
+
+    def verdict(of: BalanceRecord) -> str:
+        return section.section(of).stated[1].verdict
+
+    sharp = _with_slopes(growing, -100.0, -200.0, error=10.0)
+    assert "phase sharpens" in section.section(sharp).answer
+    assert verdict(sharp) == "reproduces"
+    unsure = _with_slopes(growing, -100.0, -200.0, error=100.0)
+    assert "does not sharpen beyond the errors" in section.section(unsure).answer
+    assert verdict(unsure) == "not checked"
+    flat = _with_slopes(growing, -200.0, -100.0, error=10.0)
+    assert "becomes less sharp" in section.section(flat).answer
+    assert verdict(flat) == "not reproduced as described"
+    falling = replace(sharp, growth=replace(record.growth, slope=-1.0, low=-1.2, high=-0.8))
+    assert "ln(waiting time) falls" in section.section(falling).answer
+    assert verdict(falling) == "not reproduced as described"
+    assert "a jump in large networks" in section._width_text(sharp)
+    assert "a jump in large networks" not in section._width_text(unsure)
+
+
+def test_minibatches_are_no_boltzmann_law_only_where_enough_was_due(
+    record: BalanceRecord,
+) -> None:
+    noise = record.minibatches
+
+    def told(ups: int, due: float) -> tuple[str, str]:
+        up = replace(noise.up, escapes=ups)
+        one = replace(record, minibatches=replace(noise, up=up, boltzmann_up=due))
+        return section._one_way(one.minibatches), section.section(one).stated[0].verdict
+
+    assert told(0, 50.0) == ("no", "wrong")
+    assert told(0, 6.9) == ("open", "not checked")
+    assert told(0, 0.0) == ("open", "not checked")
+    assert told(50, 50.0) == ("open", "not checked")
+    assert told(3, 300.0) == ("other", "not checked")
+    assert told(300, 50.0) == ("other", "not checked")
+
+
+def test_which_of_measured_and_predicted_times_is_longer_is_counted(
+    record: BalanceRecord,
+) -> None:
+    one = record.points[0]
+    passage = replace(one.up, mean=10.0, low=9.0, high=11.0)
+    for predicted, text in ((5.0, "errors at 1 and shorter at 0"), (20.0, "at 0 and shorter at 1")):
+        found = section._slow_text([replace(one, up=passage, predicted_up=predicted)])
+        assert text in found
+        assert ("hidden directions" in found) == (predicted == 5.0)
 
 
 def test_settings_that_compare_nothing_are_refused() -> None:

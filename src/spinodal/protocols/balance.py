@@ -9,8 +9,8 @@ In the same measurements lies the limit of large networks. Entropy grows with th
 heat / width keeps energy and entropy in proportion; then ln(waiting time) grows with the width
 and the change of phase with weight decay becomes a jump, as at any first-order transition.
 
-Minibatch noise of the same temperature along the learned feature loses features and never learns
-one: its weights are no Boltzmann weights of any temperature.
+Minibatch noise of the same temperature along the learned feature is watched both ways, too: if
+its weights were Boltzmann's, features would be learned as often as they are lost.
 """
 
 from __future__ import annotations
