@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ from spinodal.protocols.downward_jumps_records import (
     Record,
     SamplingArms,
 )
-from spinodal.report.sections.downward_jumps import section
+from spinodal.report.section import shown
+from spinodal.report.sections.downward_jumps import _course, _sampling_text, _verdict, section
 
 TINY = DownwardJumpsSettings(
     networks=(
@@ -81,6 +83,8 @@ def test_everything_goes_down_and_nothing_up(record):
         for p in one.points:
             assert p.jumps > 0
             assert p.up_escapes == 0
+            # From beside the lower rank escape is possible; the drift leads back to it.
+            assert p.near_escapes < 0.5 * p.near_replicas
             assert p.up_rate_bound > 0
             assert sum(p.jumped) == p.jumps
 
@@ -111,8 +115,52 @@ def test_the_section_says_which_exponent_was_measured(record):
     told = section(record)
     assert told.id == "downward-jumps"
     assert "tells for that of SGD and against that of its diffusion" in told.answer
-    assert "0 up in" in told.answer
+    assert "0 by construction" in told.answer
     assert {t.name for t in told.tables()} >= {"downward-jumps_points", "downward-jumps_fits"}
+
+
+def test_a_network_of_more_modes_is_no_test_and_says_what_it_excludes(record):
+    one = record.networks[1]
+    assert one.told == "no_test"
+    exact, diffusion = one.exact_exponent, one.diffusion_exponent
+    between = (exact + diffusion) / 2
+    for low, high, words in (
+        (0.9 * diffusion, 1.1 * exact, "contain both"),
+        (0.1 * diffusion, 0.2 * diffusion, "exclude both"),
+        (between, 1.1 * exact, "contain the one-mode exponent of SGD and exclude that"),
+        (0.9 * diffusion, between, "exclude the one-mode exponent of SGD and contain that"),
+        (None, None, "contain both"),
+    ):
+        assert words in _verdict(replace(one, low=low, high=high))
+    fits = {"ratio_to_chain": 1.0, "ratio_low": 0.9, "ratio_high": 1.1}
+    good = tuple(replace(p, **fits) for p in one.points)
+    wide = replace(one, low=0.9 * diffusion, high=1.1 * exact)
+    assert "nothing here contradicts" in _verdict(replace(wide, points=good))
+    bad = tuple(replace(p, ratio_high=0.95) for p in good)
+    assert "why is open" in _verdict(replace(wide, points=bad))
+    assert "why is open" in _verdict(replace(one, low=0.01, high=0.02, points=good))
+
+
+def test_the_course_of_the_ratio_to_the_chain_is_that_of_the_slopes(record):
+    one = record.networks[1]
+    assert _course(replace(one, low=one.finite * 1.1, high=one.finite * 1.2)) == "grows"
+    assert _course(replace(one, low=one.finite * 0.8, high=one.finite * 0.9)) == "falls"
+    assert "not change" in _course(replace(one, low=one.finite * 0.8, high=one.finite * 1.2))
+
+
+def test_shuffling_is_called_rarer_only_beyond_the_limits(record):
+    fresh, replacement, shuffled = record.samplings
+
+    def told(low, high):
+        rates = replace(shuffled, jumps=3, rate=(low + high) / 2, rate_low=low, rate_high=high)
+        return section(replace(record, samplings=(fresh, replacement, rates))).answer
+
+    least, most = replacement.rate_low, replacement.rate_high
+    assert "make jumps rarer than" in told(0.1 * least, 0.5 * least)
+    assert "cannot be told to make jumps rarer" in told(0.5 * least, 1.1 * least)
+    assert "make jumps commoner" in told(2 * most, 3 * most)
+    factor = replacement.rate_low / shuffled.rate_high
+    assert f"at least {shown(factor, 2)} times less" in _sampling_text(record)
 
 
 def test_limits_decide_which_exponent_is_told():

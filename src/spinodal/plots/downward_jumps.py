@@ -57,6 +57,7 @@ def draw_jump_times(
             color=SIMULATION if chosen else CONTROL, mfc=SIMULATION if chosen else "none", zorder=4,
         )  # fmt: skip
     ax.set(yscale="log", xlabel="B / learning rate", title=title)
+    ax.set_ylim(top=8 * ax.get_ylim()[1])  # room for the legend
     ax.legend(fontsize=8)
     return ax
 

@@ -9,8 +9,9 @@ of the diffusion's exact times is known, so that the prefactor is not in the way
 With one input and one output the mode is the network, at any width: theory has no free parameter,
 and the chain of SGD is solved exactly (`theory.minibatch_chain`). The 2-2 network of the paper is
 the real case, in which singular vectors also turn. Learning rate and batch size are varied
-independently; every arm also runs upwards, where it must not escape; the same training sets are
-drawn with replacement and shuffled; and there are twins without noise.
+independently. Every arm also runs upwards, from the exact lower rank, which it cannot leave by
+construction, and from beside it, which it could; the same training sets are drawn with replacement
+and shuffled; and there are twins without noise.
 """
 
 from __future__ import annotations
@@ -41,9 +42,13 @@ __all__ = ["DownwardJumpsSettings", "Record", "preset", "run"]
 BELOW = 0.6
 """A feature is lost below this fraction of the saddle's amplitude: beyond all recrossings."""
 
-UPWARDS, UP_HORIZON = 8, 0.5
+UPWARDS, UP_HORIZON = 8, 0.45
 """Replicas of every point that start without the feature; their dead weights are exact zeros,
-and half the time in which a jump down is due shows that they stay."""
+and about half the time in which a jump down is due shows that they stay."""
+
+NEAR, NEAR_AMPLITUDE, NEAR_TIME = 64, 0.5, 60.0
+"""Replicas that start beside the lower rank, their fraction of the saddle's amplitude, and how long
+they are watched: noise reaches their feature, which decays about 1 / weight decay fast."""
 
 QUIET = 2000
 """Updates of the twins without noise."""
@@ -131,11 +136,11 @@ def plan(one: JumpNetwork, seed: int) -> dict[str, Job]:
     """Down and up at every point, and the twin without noise."""
     jobs: dict[str, Job] = {}
     for rate, size, replicas, _ in settings_of(one):
-        for way in ("down", "up"):
+        for way, count in (("down", replicas), ("up", UPWARDS), ("near", NEAR)):
             jobs[f"{one.name}, {rate:g}, {size}, {way}"] = ensemble_job(
                 jumps(one, rate, size, way),
                 seed=own_seed(seed, "downward jumps", one.name, f"{rate:g}", size, way),
-                replicas=replicas if way == "down" else UPWARDS,
+                replicas=count,
             )
     quiet = jumps(one, one.learning_rate, one.batch_sizes[0], "down").noise_off.twin(steps=QUIET)
     jobs[f"{one.name}, noise off"] = ensemble_job(quiet, seed=seed, replicas=1)
@@ -143,23 +148,31 @@ def plan(one: JumpNetwork, seed: int) -> dict[str, Job]:
 
 
 def jumps(one: JumpNetwork, rate: float, size: int, way: str) -> Ensemble:
-    """Networks with all features learned (down) or all but the weakest (up)."""
+    """Networks with all features learned (down), or all but the weakest (up; near: beside it)."""
     weakest, count = one.weakest, len(one.signals)
     lost = (BELOW * weakest.saddle) ** 3
-    due = expected_time(one, rate, size)
+    strengths = {
+        "down": one.strengths,
+        "up": one.strengths[:-1],
+        "near": (*one.strengths[:-1], (NEAR_AMPLITUDE * weakest.saddle) ** 3),
+    }[way]
+    if way == "near":
+        time = NEAR_TIME
+    else:
+        time = (one.horizon if way == "down" else UP_HORIZON) * expected_time(one, rate, size)
     return Ensemble(
         task=GaussianTask(signals=one.signals),
         network=one.network,
         update=Update(
             learning_rate=rate, weight_decay=one.weight_decay, sampling="wishart", batch_size=size
         ),
-        start=Start(kind="balanced", strengths=one.strengths[: count if way == "down" else -1]),
+        start=Start(kind="balanced", strengths=strengths),
         events=(
             Event(mode=count, threshold=lost, direction="below")
             if way == "down"
             else Event(mode=count, threshold=0.5 * weakest.learned**3),
         ),
-        steps=int((one.horizon if way == "down" else UP_HORIZON) * due / rate) + 1,
+        steps=int(time / rate) + 1,
         check_every=one.check_every,
     )
 

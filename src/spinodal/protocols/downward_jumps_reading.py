@@ -73,7 +73,7 @@ def read_network(
         low=limits[1],
         high=limits[2],
         jumps=sum(p.jumps for p in fitted),
-        told=_told(limits[1], limits[2], diffusion, exact),
+        told=_told(limits[1], limits[2], diffusion, exact) if one.exact_reduction else "no_test",
         quiet_jumps=found[f"{one.name}, noise off"].passages[0].events,
         memoryless=memory.verdict,
         memoryless_p=memory.p_value,
@@ -92,7 +92,7 @@ def _point(
 ) -> JumpPoint:
     mode, noise, name = one.weakest, rate / size, f"{one.name}, {rate:g}, {size}"
     times = found[f"{name}, down"].passages[0]
-    up = found[f"{name}, up"].passages[0]
+    up, near = (found[f"{name}, {way}"].passages[0] for way in ("up", "near"))
     estimate, none = exponential_rate(times), exponential_rate(up)
     diffusion = float(np.exp(quasipotential.log_passage_time(mode, noise=noise)))
     chain = rate * minibatch_chain.mean_updates(mode, learning_rate=rate, batch_size=size)
@@ -120,6 +120,8 @@ def _point(
         up_replicas=up.status.size,
         up_escapes=up.events,
         up_rate_bound=none.high,
+        near_replicas=near.status.size,
+        near_escapes=near.events,
         time=tuple(watched.time.tolist()),
         jumped=tuple(watched.escaped.tolist()),
     )

@@ -16,8 +16,11 @@ Sampling = Literal["wishart", "replacement", "shuffled"]
 SAMPLINGS: tuple[Sampling, ...] = ("wishart", "replacement", "shuffled")
 """Fresh independent samples, a training set drawn with replacement, the same set shuffled."""
 
-Told = Literal["exact", "diffusion", "neither", "both"]
-"""Which of the two exponents lies within the limits of the measured one."""
+Told = Literal["exact", "diffusion", "neither", "both", "no_test"]
+"""Which of the two exponents lies within the limits of the measured one.
+
+`no_test` where the network is not its one mode: then neither exponent is a prediction for it.
+"""
 
 
 class JumpNetwork(Settings):
@@ -118,7 +121,9 @@ class JumpPoint:
 
     `noise` = lr / B. Predicted means: `diffusion` (quadrature), `corrected` = diffusion times
     exp((exact - diffusion exponent) / noise), `chain` (SGD of the one mode, exact). `up_escapes`
-    of `up_replicas` networks that started without the weakest feature learned it.
+    of `up_replicas` networks that started without the weakest feature learned it, whose dead
+    weights are exact zeros, and `near_escapes` of `near_replicas` that started beside the lower
+    rank, with that feature's amplitude at half of the saddle's.
     """
 
     learning_rate: float
@@ -141,6 +146,8 @@ class JumpPoint:
     up_replicas: int
     up_escapes: int
     up_rate_bound: float
+    near_replicas: int
+    near_escapes: int
     time: tuple[float, ...]
     jumped: tuple[bool, ...]
 

@@ -5,7 +5,12 @@ from __future__ import annotations
 from matplotlib.figure import Figure as Canvas
 
 from spinodal.plots.downward_jumps import draw_exponents, draw_jump_times
-from spinodal.protocols.downward_jumps_records import JumpRecord, Record, SamplingRecord
+from spinodal.protocols.downward_jumps_records import (
+    JumpPoint,
+    JumpRecord,
+    Record,
+    SamplingRecord,
+)
 from spinodal.report.section import (
     Figure,
     Heading,
@@ -56,35 +61,88 @@ def section(record: Record) -> Section:
 
 def _answer(record: Record) -> str:
     parts = [
-        f"{one.name.capitalize()}: measured exponent {_interval(one)}, for SGD "
-        f"{shown(one.exact_exponent, 3)} is predicted and for its diffusion "
-        f"{shown(one.diffusion_exponent, 3)}; {_verdict(one)}."
+        f"{one.name.capitalize()}: measured exponent {_interval(one)}, "
+        f"{'predicted' if one.exact_reduction else 'one mode alone has'} "
+        f"{shown(one.exact_exponent, 3)} for SGD and {shown(one.diffusion_exponent, 3)} for its "
+        f"diffusion; {_verdict(one)}."
         for one in record.networks
     ]
-    ups = sum(p.up_escapes for one in record.networks for p in one.points)
-    trials = sum(p.up_replicas for one in record.networks for p in one.points)
-    downs = sum(p.jumps for one in record.networks for p in one.points)
+    points = [p for one in record.networks for p in one.points]
+    ups, trials = sum(p.up_escapes for p in points), sum(p.up_replicas for p in points)
+    near, starts = sum(p.near_escapes for p in points), sum(p.near_replicas for p in points)
     parts.append(
-        f"{shown(downs)} jumps down; {ups} up in {trials} runs from the exact lower rank"
-        + (", which no noise of this kind can leave." if ups == 0 else ".")
+        f"{shown(sum(p.jumps for p in points))} jumps down; up {near} of {starts} that start "
+        f"beside the lower rank, at half of the saddle's amplitude, and {ups} of {trials} from the "
+        f"lower rank itself{', 0 by construction' if ups == 0 else ''}."
     )
-    fresh, shuffled = _of(record, "wishart"), _of(record, "shuffled")
-    if fresh.jumps:
-        parts.append(
-            f"Shuffled epochs make them rarer: {shuffled.jumps} jumps in {shuffled.replicas} runs "
-            f"where fresh samples make {fresh.jumps} in {fresh.replicas}."
-        )
+    shuffled, replacement = _of(record, "shuffled"), _of(record, "replacement")
+    parts.append(
+        f"Shuffled epochs {RARER[_rarer(record)]} than the same sets drawn with replacement: "
+        f"{shuffled.jumps} jumps in {shuffled.replicas} runs beside {replacement.jumps} in "
+        f"{replacement.replicas}."
+    )
     return " ".join(parts)
 
 
+RARER = {1: "make jumps rarer", 0: "cannot be told to make jumps rarer", -1: "make jumps commoner"}
+
+
+def _rarer(record: Record) -> int:
+    """1 where the limits of the rate under shuffling end below those with replacement begin."""
+    shuffled, replacement = _of(record, "shuffled"), _of(record, "replacement")
+    if shuffled.rate_high < replacement.rate_low:
+        return 1
+    return -1 if shuffled.rate_low > replacement.rate_high else 0
+
+
 def _verdict(one: JumpRecord) -> str:
-    """What the measurement decides; where the theory of one mode is not exact, nothing."""
-    if one.exact_reduction:
+    """What the measurement decides; of a network of more modes, what it excludes."""
+    if one.told != "no_test":
         return f"the measurement {TOLD[one.told]}"
-    return (
-        "no test of either, since other weights fluctuate there and the slope holds what they do "
-        "to the prefactor"
+    exact, diffusion = (
+        "contain" if _inside(one, value) else "exclude"
+        for value in (one.exact_exponent, one.diffusion_exponent)
     )
+    joined = (
+        f"the limits {exact} both one-mode exponents"
+        if exact == diffusion
+        else f"the limits {exact} the one-mode exponent of SGD and {diffusion} that of its "
+        "diffusion"
+    )
+    return f"{joined}; {_one_mode(one)}"
+
+
+def _inside(one: JumpRecord, value: float) -> bool:
+    return (one.low is None or one.low <= value) and (one.high is None or value <= one.high)
+
+
+def _one_mode(one: JumpRecord) -> str:
+    """Does the theory of one mode describe a network that is more than its one mode?"""
+    ratios = [p for p in one.points if p.ratio_to_chain is not None]
+    if not ratios:
+        return "no time is known to hold against the one-mode theory"
+    off = len(ratios) - sum(_holds_one(p) for p in ratios)
+    values = [p.ratio_to_chain or 0.0 for p in ratios]
+    times = (
+        f"measured times are {shown(min(values), 2)} to {shown(max(values), 2)} of those of the "
+        f"one-mode chain, off beyond the errors at {off} of {len(ratios)} points"
+    )
+    if not off and _inside(one, one.exact_exponent):
+        return f"{times}: nothing here contradicts the one-mode theory"
+    return f"{times}: the one-mode theory does not describe this network, and why is open"
+
+
+def _holds_one(point: JumpPoint) -> bool:
+    return (point.ratio_low or 0) <= 1 <= (point.ratio_high or float("inf"))
+
+
+def _course(one: JumpRecord) -> str:
+    """How measured over chain time goes as the noise falls: the slope against that of the chain."""
+    if one.low is not None and one.low > one.finite:
+        return "grows"
+    if one.high is not None and one.high < one.finite:
+        return "falls"
+    return "does not change beyond the errors"
 
 
 def _method(record: Record) -> str:
@@ -108,16 +166,15 @@ def _interval(one: JumpRecord) -> str:
 
 def _text(one: JumpRecord) -> str:
     ratios = [p for p in one.points if p.ratio_to_chain is not None]
-    inside = sum((p.ratio_low or 0) <= 1 <= (p.ratio_high or float("inf")) for p in ratios)
+    inside = sum(_holds_one(p) for p in ratios)
     others = [p for p in ratios if not p.fitted]
     low = min((p.ratio_to_chain or 0 for p in ratios), default=None)
     high = max((p.ratio_to_chain or 0 for p in ratios), default=None)
     reduction = (
         "one input and one output, so the chain is the network"
         if one.exact_reduction
-        else "singular vectors turn and other weights fluctuate, a drift of order lr / B that the "
-        "chain of one mode leaves out: its prefactor does not hold, and what the prefactor does as "
-        "the noise falls is in the measured slope"
+        else "singular vectors turn and other weights fluctuate, which the chain of one mode "
+        "leaves out: it stands beside the measurement and is no prediction for it"
     )
     text = (
         f"**{one.name.capitalize()}** (width {one.width}, signals "
@@ -128,8 +185,12 @@ def _text(one: JumpRecord) -> str:
     if ratios:
         text += (
             f"Measured over the chain's time: {shown(low, 3)} to {shown(high, 3)}; the 95 % limits "
-            f"contain 1 at {inside} of {len(ratios)} points. "
+            f"contain 1 at {inside} of {len(ratios)} points. As the noise falls this "
+            f"ratio {_course(one)}. "
         )
+    if not one.exact_reduction:
+        verdict = _verdict(one)
+        text += f"Of the measured exponent {verdict}. "
     if others:
         listed = "; ".join(
             f"lr {shown(p.learning_rate)}, B {p.batch_size}: {shown(p.mean, 3)}"
@@ -137,6 +198,14 @@ def _text(one: JumpRecord) -> str:
             if any(abs(p.noise / o.noise - 1) < 1e-9 for o in others)
         )
         text += f"At equal lr / B, where only terms of the order of lr differ: {listed}. "
+    near, starts = (
+        sum(getattr(p, name) for p in one.points) for name in ("near_escapes", "near_replicas")
+    )
+    text += (
+        f"From beside the lower rank, at half of the saddle's amplitude, {near} of {starts} learn "
+        "the feature; from the lower rank itself none can, its dead weights being exact zeros "
+        "(balance counts both ways). "
+    )
     p_value = "no p-value" if one.memoryless_p is None else f"p = {shown(one.memoryless_p, 2)}"
     text += (
         f"Without noise {one.quiet_jumps} jumps from the same start, which is a minimum; waiting "
@@ -184,7 +253,8 @@ def _exponents_figure(record: Record) -> Figure:
     nets = record.networks
     return Figure(
         name="downward-jumps_exponents",
-        caption="Measured exponents in units of the one predicted for SGD.",
+        caption="Measured exponents in units of the one for SGD; theory is that of one mode, which "
+        "is a prediction for networks of one input and output alone.",
         alt=" ".join(f"{one.name}: {_verdict(one)}." for one in nets),
         size=(5.8, 1.6 + 0.5 * len(nets)),
         draw=lambda canvas: draw_exponents(
@@ -206,20 +276,22 @@ def _points_table(record: Record) -> Table:
         columns=(
             "network", "learning rate", "B", "fitted", "runs", "jumps", "mean time", "95 % low",
             "95 % high", "diffusion", "with SGD's exponent", "SGD's chain", "measured / chain",
-            "runs upwards", "escapes upwards", "upward rate below",
+            "runs upwards", "escapes upwards", "upward rate below", "runs from beside",
+            "escapes from beside",
         ),
         rows=tuple(
             (
                 one.name, p.learning_rate, p.batch_size, p.fitted, p.replicas, p.jumps, p.mean,
                 p.mean_low, p.mean_high, p.diffusion, p.corrected, p.chain, p.ratio_to_chain,
-                p.up_replicas, p.up_escapes, p.up_rate_bound,
+                p.up_replicas, p.up_escapes, p.up_rate_bound, p.near_replicas, p.near_escapes,
             )
             for one in record.networks
             for p in one.points
         ),
         digits=3,
-        note="The bound of the upward rate is one-sided, 95 %; no upward escape is possible by "
-        "construction, dead weights being exact zeros.",
+        note="The bound of the upward rate is one-sided, 95 %; from the lower rank itself no "
+        "upward escape is possible by construction, dead weights being exact zeros. From beside: "
+        "the feature's amplitude starts at half of the saddle's.",
     )  # fmt: skip
 
 
@@ -235,7 +307,7 @@ def _exponents_table(record: Record) -> Table:
             (
                 one.name, one.measured, one.low, one.high, one.exact_exponent,
                 one.diffusion_exponent, one.finite, one.jumps,
-                one.told if one.exact_reduction else "no test",
+                one.told.replace("_", " "),
             )
             for one in record.networks
         ),
@@ -265,18 +337,24 @@ def _sampling_text(record: Record) -> str:
             text += f", {_ratio(replacement)} with replacement, each set against its own exponent"
         text += ". "
     text += (
-        "A shuffled epoch uses every sample once, so its noise nearly cancels: at the ends of "
+        "A shuffled epoch uses every sample once, so its noise partly cancels: at the ends of "
         f"epochs the variance near the learned point is {shown(record.shuffled_noise_ratio, 2)} "
         f"of that of independent batches. {shuffled.jumps} jumps in {shuffled.replicas} runs of "
         f"{shown(shuffled.steps)} updates"
     )
-    if not shuffled.jumps and replacement.jumps:
-        factor = replacement.rate / shuffled.rate_high
-        text += (
-            f": a rate below {shown(shuffled.rate_high, 2)} (one-sided, 95 %), at least "
-            f"{shown(factor, 2)} times below that of the same sets drawn with replacement"
-        )
+    if not shuffled.jumps:
+        text += f": a rate below {shown(shuffled.rate_high, 2)} (one-sided, 95 %)"
+    else:
+        text += f": a rate of {_rate(shuffled)}"
+    text += f", where the same sets drawn with replacement have {_rate(replacement)}"
+    if _rarer(record) > 0:
+        factor = replacement.rate_low / shuffled.rate_high
+        text += f"; by these limits at least {shown(factor, 2)} times less"
     return text + "."
+
+
+def _rate(one: SamplingRecord) -> str:
+    return shown_interval(one.rate, one.rate_low, one.rate_high)
 
 
 def _ratio(one: SamplingRecord) -> str:
