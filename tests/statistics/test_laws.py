@@ -401,3 +401,16 @@ def test_four_events_are_not_tested():
 def test_what_is_no_design_is_refused(columns, words):
     with pytest.raises(InputError, match=words):
         design(**columns)
+
+
+def test_weight_decays_with_one_temperature_each_allow_no_slope_and_it_says_so():
+    columns = {"temperature": [0.1, 0.1, 0.2, 0.2], "weight_decay": [1.0, 1.0, 2.0, 2.0]}
+    found = fit_laws(design([1.0, 2.0, 1.5, 3.0], ["escaped"] * 4, **columns))
+    assert "No weight decay has escapes and two strengths" in found.missing
+    assert choose(found).reason == found.missing
+    either = fit_laws(design([1.0, 2.0, 1.5, 3.0], ["escaped"] * 4, temperature=[1, 1, 2, 2]))
+    assert either.missing == ""
+    asked = fit_laws(
+        design([1.0, 2.0], ["escaped"] * 2, temperature=[1.0, 2.0]), names=["drift", "lag"]
+    )
+    assert "asked for" in asked.missing
