@@ -15,7 +15,7 @@ from spinodal.errors import InputError
 from spinodal.plots.style import look
 from spinodal.protocols import other_problems
 from spinodal.protocols.other_problems_cases import PROBLEMS, case
-from spinodal.protocols.other_problems_reading import cold_slope, verdict, waiting_slope
+from spinodal.protocols.other_problems_reading import cold_slope, ratio_z, together, waiting_slope
 from spinodal.protocols.other_problems_records import (
     EscapeRecord,
     OtherProblemsSettings,
@@ -42,7 +42,6 @@ SMALL = OtherProblemsSettings(
     replicas=64,
     repetitions=3,
     copies=16,
-    cooled=24,
 )
 
 
@@ -138,19 +137,40 @@ def test_waiting_agrees_with_exact_passage_times_and_with_splitting(record: Reco
     assert deep.split_low / 3 < deep.predicted < deep.split_high * 3
 
 
-def test_with_the_noise_switched_off_nobody_behind_the_barrier_goes_on(record: Record):
-    for name in ("completion", "regression"):
-        cooled = [e for e in of(record, name).escapes if e.cooled_trapped]
-        assert len(cooled) == 1
-        assert cooled[0].cooled_escapes == 0
-        assert cooled[0].cooled_trapped > 5
+def test_without_noise_the_saddle_parts_what_falls_back_from_what_goes_on(record: Record):
+    for name in ("completion", "regression", "regression, correlated"):
+        path = of(record, name).path
+        assert path is not None
+        assert path.fell_back == path.went_on == path.beside > 1
+
+
+def test_a_point_that_is_no_saddle_parts_nothing(monkeypatch: pytest.MonkeyPatch):
+    true = other_problems.string_method
+
+    def shifted(*args: object, **options: object) -> object:
+        found = true(*args, **options)  # type: ignore[arg-type]
+        saddle = found.saddle + 0.3 * (found.positions[-1] - found.saddle)
+        return replace(found, saddle=saddle)
+
+    monkeypatch.setattr(other_problems, "string_method", shifted)
+    few = SMALL.model_copy(
+        update={
+            "problems": (SMALL.problems[2].model_copy(update={"deep": (), "horizon": 40.0}),),
+            "sweep": 2,
+            "repetitions": 0,
+        }
+    )
+    one = other_problems.run(few, seed=2).problems[0]
+    assert one.path is not None
+    assert one.path.fell_back < one.path.beside
+    assert one.verdict != "noise_activated"
 
 
 def test_barriers_never_see_escape_times(record: Record, monkeypatch: pytest.MonkeyPatch):
     def forbidden(*args: object, **kwargs: object) -> None:
         raise AssertionError("a barrier asked for an escape")
 
-    for name in ("first_passages", "exponential_rate", "waiting_slope", "rate", "Walkers"):
+    for name in ("first_passages", "exponential_rate", "waiting_slope", "rate", "mechanism"):
         monkeypatch.setattr(other_problems, name, forbidden)
     silent = SMALL.model_copy(
         update={
@@ -207,24 +227,55 @@ def test_waiting_times_give_back_the_barrier_they_were_drawn_with():
     assert high - low < 0.05 * barrier
 
 
-def test_nothing_is_called_activated_without_its_controls(record: Record):
-    one = of(record, "regression")
-    template = replace(
-        one.escapes[1], barrier_over_t=5.0, memoryless="consistent", cooled_trapped=20,
-        cooled_escapes=0,
-    )  # fmt: skip
-    assert verdict(one.path, (template,)) == "noise_activated"
-    for change, expected in (
-        ({"memoryless": "rejected"}, "cannot_tell"),
-        ({"memoryless": "untested"}, "cannot_tell"),
-        ({"cooled_escapes": 1}, "cannot_tell"),
-        ({"cooled_trapped": 0}, "cannot_tell"),
-        ({"barrier_over_t": 2.0}, "noise_drift"),
-        ({"free_barrier": 1.0}, "noise_drift"),
-        ({"rate": None}, "cannot_tell"),
-    ):
-        assert verdict(one.path, (replace(template, **change),)) == expected
-    assert verdict(None, ()) == "no_barrier"
+def test_waiting_and_splitting_are_compared_in_standard_errors(record: Record):
+    template = of(record, "regression").escapes[1]
+
+    def z(split: float, wide: float) -> float:
+        found = ratio_z(
+            replace(
+                template, rate=1.0, low=1 / 1.1, high=1.1, split=split, split_low=split / wide,
+                split_high=split * wide,
+            )
+        )  # fmt: skip
+        assert found is not None
+        return found
+
+    error = np.log(1.1) * np.sqrt(2) / 1.96
+    assert z(1.3, 1.1) == pytest.approx(np.log(1.3) / error, rel=1e-4)
+    assert z(1 / 1.3, 1.1) == pytest.approx(-np.log(1.3) / error, rel=1e-4)
+    assert ratio_z(replace(template, split=None)) is None
+    # Intervals that just touch are 2.8 errors apart, and three of these are no agreement.
+    touching = z(1.21, 1.1)
+    assert touching == pytest.approx(2.77, abs=0.01)
+    assert together([touching] * 3) < 0.001 < together([touching])
+
+
+def test_the_answer_says_agree_only_where_waiting_and_splitting_do(record: Record):
+    far = replace(
+        record,
+        problems=tuple(
+            replace(
+                one,
+                escapes=tuple(
+                    replace(e, split=10 * e.rate, split_low=9 * e.rate, split_high=11 * e.rate)
+                    if e.rate and e.split
+                    else e
+                    for e in one.escapes
+                ),
+            )
+            for one in record.problems
+        ),
+    )
+    assert "splitting agree:" in section(record).answer
+    assert "splitting do not agree:" in section(far).answer
+
+
+def test_verdicts_come_with_their_evidence(record: Record):
+    for name in ("completion", "regression"):
+        one = of(record, name)
+        # Barriers of these runs are far below several T.
+        assert one.verdict in ("noise_drift", "cannot_tell")
+        assert any("either side of the saddle" in sentence for sentence in one.evidence)
 
 
 def test_the_same_seed_gives_the_same_record():

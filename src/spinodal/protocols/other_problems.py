@@ -4,7 +4,8 @@ Completion of a partly observed matrix by three layers, with two layers as the c
 nothing jumps, and sparse regression with a concave penalty, on orthonormal and on correlated
 features. Each problem is swept without noise up and down in weight decay; the string method climbs
 to the saddle; under Langevin noise escapes are waited for at several temperatures and reached by
-splitting, at some of the same temperatures and at colder ones.
+splitting, at some of the same temperatures and at colder ones. The control without noise is
+descents from either side of the saddle.
 
 Barriers never see escape times: the string works on the loss alone, its barrier sets the
 temperatures, and the slope of ln(mean time) against 1/T comes from the waiting times alone.
@@ -18,9 +19,9 @@ from functools import partial
 import numpy as np
 
 from spinodal.dynamics.diffusion_passages import first_passages
-from spinodal.dynamics.diffusions import Array, Walkers
+from spinodal.dynamics.diffusions import Array
 from spinodal.protocols.other_problems_cases import Case, Problem, case
-from spinodal.protocols.other_problems_reading import cold_slope, jump, verdict, waiting_slope
+from spinodal.protocols.other_problems_reading import cold_slope, jump, waiting_slope
 from spinodal.protocols.other_problems_records import (
     EscapeRecord,
     OtherProblemsSettings,
@@ -29,16 +30,18 @@ from spinodal.protocols.other_problems_records import (
     ProblemSetting,
     Record,
     SweepRecord,
+    Verdict,
 )
 from spinodal.protocols.side_by_side import own_seed
 from spinodal.rare.hessians import curvatures
-from spinodal.rare.paths import relax, string_method
+from spinodal.rare.paths import SaddlePath, relax, string_method
 from spinodal.rare.splitting import SplittingSettings, rate
 from spinodal.rare.swarms import DiffusionSwarm
 from spinodal.records import EscapeTimes
 from spinodal.seeding import generator
+from spinodal.statistics.mechanism import mechanism
 from spinodal.statistics.survival import exponential_rate
-from spinodal.statistics.waiting_times import memorylessness
+from spinodal.statistics.waiting_times import Memorylessness, memorylessness
 
 __all__ = ["OtherProblemsSettings", "Record", "preset", "run"]
 
@@ -47,6 +50,15 @@ KICK = 1e-3
 
 BEYOND = 0.6
 """The target lies this far from the saddle's score to the learned one's."""
+
+BESIDE = (0.01, 0.03, 0.1)
+"""Distances from the saddle of the starts without noise, over that between the states."""
+
+PATIENCE = 400.0
+"""Time units after which a descent that is still beside the saddle has gone to neither side."""
+
+EVERY = 4
+"""Steps between two looks of splitting."""
 
 
 def preset(effort: str) -> OtherProblemsSettings:
@@ -61,6 +73,10 @@ def preset(effort: str) -> OtherProblemsSettings:
                 deep=(14.0,) if paper else (11.0,),
                 horizon=1000.0 if paper else 160.0,
                 step=0.01 if paper else 0.02,
+                remark=""
+                if paper
+                else "The temperatures of the quick run were chosen after a first look: at its "
+                "usual seed and 4.5 temperatures of barrier memorylessness had been rejected.",
             ),
             ProblemSetting(name="completion, two layers", fraction=0.5),
             ProblemSetting(
@@ -82,8 +98,8 @@ def preset(effort: str) -> OtherProblemsSettings:
         ),
         sweep=40 if paper else 10,
         replicas=400 if paper else 192,
-        repetitions=24 if paper else 6,
-        copies=128 if paper else 32,
+        repetitions=24 if paper else 10,
+        copies=128 if paper else 48,
     )
 
 
@@ -123,9 +139,11 @@ def _problem(
     path = None
     escapes: tuple[EscapeRecord, ...] = ()
     slope: tuple[float | None, float | None, float | None] = (None, None, None)
+    said: tuple[Verdict, tuple[str, ...]] = ("no_barrier", ())
     if start.index == 0:
-        path = _path(what, decay, off, on, settings.images, start.zeros)
-        escapes, slope = _escapes(settings, one, what, decay, off, on, path, seed, workers)
+        path = _path(what, decay, off, on, settings.images, start.zeros, one.step)
+    if path is not None:
+        escapes, slope, said = _escapes(settings, one, what, decay, off, on, path, seed, workers)
     scores = what.score(np.stack([off, on]))
     cold = cold_slope(escapes, 0 if path is None else path.zeros)
     return ProblemRecord(
@@ -146,7 +164,9 @@ def _problem(
         cold_slope=cold[0],
         cold_slope_low=cold[1],
         cold_slope_high=cold[2],
-        verdict=verdict(path, escapes),
+        verdict=said[0],
+        evidence=said[1],
+        remark=one.remark,
     )
 
 
@@ -177,12 +197,13 @@ def _sweep(points: int, what: Case, seed: int) -> SweepRecord:
 
 
 def _path(
-    what: Case, decay: float, off: Array, on: Array, images: int, zeros: int
+    what: Case, decay: float, off: Array, on: Array, images: int, zeros: int, step: float
 ) -> PathRecord | None:
     found = string_method(what.at(decay).landscape, off, on, images=images)
     if found.saddle is None or found.curvatures is None:
         return None
     exact = (None, None) if what.barriers is None else what.barriers(decay)
+    back, onward = _sides(what, decay, found, found.saddle, step)
     return PathRecord(
         arc=tuple(found.arc.tolist()),
         losses=tuple((found.losses - found.losses[0]).tolist()),
@@ -196,7 +217,34 @@ def _path(
         zeros=found.curvatures.zeros - zeros,
         converged=found.converged,
         residual=found.residual,
+        beside=len(BESIDE),
+        fell_back=back,
+        went_on=onward,
     )
+
+
+def _sides(
+    what: Case, decay: float, path: SaddlePath, saddle: Array, step: float
+) -> tuple[int, int]:
+    """How many starts below the saddle fall back without noise, and how many above it go on.
+
+    Starts lie along the path's direction at the saddle; a descent is over once its score is half of
+    the way from the saddle's to either end's.
+    """
+    problem, top = what.at(decay), int(np.argmax(path.losses))
+    along = path.positions[min(top + 1, len(path.losses) - 1)] - path.positions[max(top - 1, 0)]
+    along *= np.linalg.norm(path.positions[-1] - path.positions[0]) / np.linalg.norm(along)
+    far = np.array([*(-np.array(BESIDE)), *BESIDE])
+    x = saddle + far[:, None] * along
+    off, on, middle = what.score(np.stack([path.positions[0], path.positions[-1], saddle]))
+    fallen = gone = np.zeros(len(x), dtype=bool)
+    for _ in range(round(PATIENCE / step)):
+        x = x - step * problem.gradient(x)
+        score = what.score(x)
+        fallen, gone = score < (off + middle) / 2, score > (on + middle) / 2
+        if np.all(fallen | gone):
+            break
+    return int(fallen[far < 0].sum()), int(gone[far > 0].sum())
 
 
 def _escapes(
@@ -206,13 +254,21 @@ def _escapes(
     decay: float,
     off: Array,
     on: Array,
-    path: PathRecord | None,
+    path: PathRecord,
     seed: int,
     workers: int,
-) -> tuple[tuple[EscapeRecord, ...], tuple[float | None, float | None, float | None]]:
-    """Every temperature, and the slope over those that were waited for."""
-    if path is None or not one.barriers:
-        return (), (None, None, None)
+) -> tuple[
+    tuple[EscapeRecord, ...],
+    tuple[float | None, float | None, float | None],
+    tuple[Verdict, tuple[str, ...]],
+]:
+    """Every temperature, the slope over those waited for, and the verdict on the coldest of them.
+
+    Where no free energy is known the string's barrier stands for it; zero modes would lower it.
+    """
+    said: tuple[Verdict, tuple[str, ...]] = ("cannot_tell", ())
+    if not one.barriers:
+        return (), (None, None, None), said
     top, learned = path.saddle_score, float(what.score(on[None])[0])
     target = top + BEYOND * (learned - top)
     records, waited = [], []
@@ -220,7 +276,7 @@ def _escapes(
     for ratio in (*one.barriers, *one.deep):
         heat = path.barrier_out / ratio
         tell = partial(own_seed, seed, f"{ratio:g}")
-        times = None
+        times = test = None
         if ratio in one.barriers:
             times = first_passages(
                 what.diffusion(decay, heat, one.step), off, target=target,
@@ -228,13 +284,24 @@ def _escapes(
                 replicas=settings.replicas, bridge=what.bridge,
             )  # fmt: skip
             waited.append((heat, times))
+            test = memorylessness(times, generator=generator(tell("memory")), check_every=one.step)
         split = ratio >= max(one.barriers)
+        free = None if what.free_barrier is None else what.free_barrier(decay, heat) / heat
         records.append(
             _escape(
-                settings, one, what, decay, off, path, target, ratio, times, split, tell, workers
+                settings, one, what, decay, off, target, ratio, heat, free, times, test, split,
+                tell, workers,
             )
-        )
-    return tuple(records), waiting_slope(waited, path.zeros)
+        )  # fmt: skip
+        if times is not None and ratio == max(one.barriers):
+            found = mechanism(
+                times,
+                memory=test,
+                barrier_over_t=ratio if free is None else free,
+                sides=True if path.fell_back == path.went_on == path.beside else None,
+            )
+            said = found.verdict, found.evidence
+    return tuple(records), waiting_slope(waited, path.zeros), said
 
 
 def _escape(
@@ -243,34 +310,28 @@ def _escape(
     what: Case,
     decay: float,
     off: Array,
-    path: PathRecord,
     target: float,
     ratio: float,
+    heat: float,
+    free: float | None,
     times: EscapeTimes | None,
+    test: Memorylessness | None,
     split: bool,
     tell: Callable[[str], int],
     workers: int,
 ) -> EscapeRecord:
-    heat = path.barrier_out / ratio
     diffusion = what.diffusion(decay, heat, one.step)
     start = float(what.score(off[None])[0])
     mean = None if what.mean_time is None else what.mean_time(decay, heat, start, target)
-    free = None if what.free_barrier is None else what.free_barrier(decay, heat) / heat
     estimate = None if times is None or not times.events else exponential_rate(times)
-    test = None
-    if times is not None:
-        test = memorylessness(times, generator=generator(tell("memory")), check_every=one.step)
     found = None
     if split and settings.repetitions:
         found = rate(
-            DiffusionSwarm(diffusion, off, every=4), target=target, seed=tell("splitting"),
+            DiffusionSwarm(diffusion, off, every=EVERY), target=target, seed=tell("splitting"),
             settings=SplittingSettings(repetitions=settings.repetitions, copies=settings.copies,
                                        watchers=16),
             time_per_step=one.step, workers=workers,
         )  # fmt: skip
-    away = behind = 0
-    if ratio == max(one.barriers):
-        away, behind = _cooled(settings, what, decay, off, path, target, heat, one.step, tell)
     return EscapeRecord(
         barrier_over_t=ratio,
         temperature=heat,
@@ -284,38 +345,10 @@ def _escape(
         diverged=0 if times is None else times.status_counts["diverged"],
         memoryless="not waited for" if test is None else test.verdict,
         p_value=None if test is None else test.p_value,
-        cooled_escapes=away,
-        cooled_trapped=behind,
         split=None if found is None else found.rate,
         split_low=None if found is None else found.low,
         split_high=None if found is None else found.high,
         split_steps=0 if found is None else found.steps,
         split_warning="" if found is None else found.warning,
+        look=EVERY * one.step,
     )
-
-
-def _cooled(
-    settings: OtherProblemsSettings,
-    what: Case,
-    decay: float,
-    off: Array,
-    path: PathRecord,
-    target: float,
-    heat: float,
-    step: float,
-    tell: Callable[[str], int],
-) -> tuple[int, int]:
-    """(escapes, walkers): noise for ten time units, then none for those still well behind.
-
-    Behind: at less than half of the way from the off state's score to the saddle's.
-    """
-    noisy = what.diffusion(decay, heat, step)
-    walkers = Walkers(noisy, np.tile(off, (settings.cooled, 1)), seed=tell("cooled"))
-    walkers.advance(round(10 / step))
-    start = float(what.score(off[None])[0])
-    walkers.keep(walkers.scores() < start + 0.5 * (path.saddle_score - start))
-    if not len(walkers):
-        return 0, 0
-    quiet = Walkers(noisy.quiet(), walkers.positions, seed=0)
-    quiet.advance(round(30 / step))
-    return int((quiet.scores() >= target).sum()), len(walkers)

@@ -1,18 +1,16 @@
-"""What runs of other problems are read as: jumps, the barrier that escapes show, a verdict."""
+"""What runs of other problems are read as: jumps, the barrier that escapes show, agreement."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 
-from spinodal.protocols.other_problems_records import EscapeRecord, PathRecord, Verdict
+from spinodal.protocols.other_problems_records import EscapeRecord
 from spinodal.records import EscapeTimes
 from spinodal.statistics.escape_laws import arrhenius_fit
 
 Array = NDArray[np.float64]
-
-SEVERAL = 2.5
-"""Barriers of fewer temperatures than this are not called barriers."""
 
 
 def jump(decays: Array, scores: Array) -> float | None:
@@ -57,16 +55,19 @@ def cold_slope(
     return (found, found - half, found + half) if np.isfinite(half) else (None, None, None)
 
 
-def verdict(path: PathRecord | None, escapes: tuple[EscapeRecord, ...]) -> Verdict:
-    """Of the coldest temperature waited for."""
-    if path is None:
-        return "no_barrier"
-    waited = [one for one in escapes if one.rate is not None]
-    if not waited:
-        return "cannot_tell"
-    coldest = max(waited, key=lambda one: one.barrier_over_t)
-    barrier = coldest.barrier_over_t if coldest.free_barrier is None else coldest.free_barrier
-    if barrier < SEVERAL:
-        return "noise_drift"
-    quiet = coldest.cooled_trapped > 0 and coldest.cooled_escapes == 0
-    return "noise_activated" if quiet and coldest.memoryless == "consistent" else "cannot_tell"
+def ratio_z(one: EscapeRecord) -> float | None:
+    """ln(splitting / waiting) in standard errors, from the 95 % limits that face each other."""
+    if not (one.rate and one.split and one.low and one.high and one.split_low and one.split_high):
+        return None
+    apart = float(np.log(one.split / one.rate))
+    if apart > 0:
+        errors = np.log([one.high / one.rate, one.split / one.split_low])
+    else:
+        errors = np.log([one.rate / one.low, one.split_high / one.split])
+    error = float(np.hypot(*errors)) / float(special.ndtri(0.975))
+    return apart / error if np.isfinite(error) and error > 0 else None
+
+
+def together(z: list[float]) -> float:
+    """Probability that as many independent comparisons lie further apart by chance."""
+    return float(special.chdtrc(len(z), float(np.sum(np.square(z)))))

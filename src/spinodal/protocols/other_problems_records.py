@@ -9,9 +9,9 @@ from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 from spinodal.errors import InputError
 from spinodal.protocols.other_problems_cases import ProblemName, case
-from spinodal.records import Settings
+from spinodal.records import Settings, VerdictName
 
-Verdict = Literal["noise_activated", "noise_drift", "no_barrier", "cannot_tell"]
+Verdict = VerdictName | Literal["no_barrier"]
 
 
 class ProblemSetting(Settings):
@@ -19,7 +19,7 @@ class ProblemSetting(Settings):
 
     `barriers` are the ratios of the string's barrier to the temperature at which escapes are waited
     for, `deep` those at which only splitting is tried; `horizon` time units long, at steps of
-    `step`. A problem without barrier has neither.
+    `step`. A problem without barrier has neither. `remark` is told with the results.
     """
 
     name: ProblemName
@@ -28,14 +28,14 @@ class ProblemSetting(Settings):
     deep: tuple[PositiveFloat, ...] = ()
     step: PositiveFloat = 0.02
     horizon: PositiveFloat = 400.0
+    remark: str = ""
 
 
 class OtherProblemsSettings(Settings):
     """Problems, and how much is done with each.
 
     `sweep` weight decays on the way up and on the way down; `images` of the string; `replicas`
-    waited for; `repetitions` of splitting with `copies` each (0: none); `cooled` walkers whose
-    noise is switched off.
+    waited for; `repetitions` of splitting with `copies` each (0: none).
     """
 
     problems: tuple[ProblemSetting, ...] = Field(min_length=1)
@@ -44,7 +44,6 @@ class OtherProblemsSettings(Settings):
     replicas: PositiveInt = 128
     repetitions: int = Field(default=8, ge=0)
     copies: int = Field(default=64, ge=2)
-    cooled: PositiveInt = 64
 
     @model_validator(mode="after")
     def _consistent(self) -> OtherProblemsSettings:
@@ -90,7 +89,8 @@ class PathRecord:
     """The string's path and saddle; `exact_*` by formula where there is one.
 
     `zeros`: directions without curvature at the saddle beyond those at the start, which enter the
-    prefactor as T^(-zeros/2).
+    prefactor as T^(-zeros/2). Of `beside` starts on either side of the saddle `fell_back` without
+    noise from below, and `went_on` from above.
     """
 
     arc: tuple[float, ...]
@@ -105,6 +105,9 @@ class PathRecord:
     zeros: int
     converged: bool
     residual: float
+    beside: int
+    fell_back: int
+    went_on: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,9 +116,8 @@ class EscapeRecord:
 
     `rate` by waiting (None: not waited for) and `split` by splitting (None: not tried).
     `predicted` is 1 / (mean time) by theory. `memoryless` is the verdict of the test of the waiting
-    times, `free_barrier` the free-energy barrier over T. `cooled_escapes` of `cooled_trapped`:
-    walkers behind the barrier whose noise was switched off, at the coldest temperature waited for
-    (0 of 0 elsewhere).
+    times, `free_barrier` the free-energy barrier over T. `look` is the time between two looks of
+    splitting.
     """
 
     barrier_over_t: float
@@ -130,13 +132,12 @@ class EscapeRecord:
     diverged: int
     memoryless: str
     p_value: float | None
-    cooled_escapes: int
-    cooled_trapped: int
     split: float | None
     split_low: float | None
     split_high: float | None
     split_steps: int
     split_warning: str
+    look: float
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +146,7 @@ class ProblemRecord:
 
     `slope` of ln(mean time) - (zeros/2) ln T against 1/T, fitted to the individual waiting times:
     the barrier that the escapes show; None with fewer than two temperatures. `cold_slope` is the
-    same between the two coldest temperatures of splitting. `verdict` is about
+    same between the two coldest temperatures of splitting. `verdict`, with its `evidence`, is about
     the coldest temperature waited for.
     """
 
@@ -167,6 +168,8 @@ class ProblemRecord:
     cold_slope_low: float | None
     cold_slope_high: float | None
     verdict: Verdict
+    evidence: tuple[str, ...]
+    remark: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from matplotlib.figure import Figure as Canvas
 
 from spinodal.plots.other_problems import draw_path, draw_sweep, draw_times
-from spinodal.protocols.other_problems_records import EscapeRecord, ProblemRecord, Record
+from spinodal.protocols.other_problems_reading import ratio_z, together
+from spinodal.protocols.other_problems_records import ProblemRecord, Record
 from spinodal.report.section import (
     Figure,
     Heading,
@@ -23,12 +24,10 @@ TITLES = {
     "regression, correlated": "Regression, correlated",
 }
 
-VERDICTS = {
-    "noise_activated": "activated by noise",
-    "noise_drift": "drift: the barrier is no longer several T",
-    "no_barrier": "no barrier",
-    "cannot_tell": "cannot tell",
-}
+VERDICTS = {"noise_activated": "activated by noise", "noise_drift": "drift by noise"}
+
+AGREE = 0.001
+"""Waiting and splitting agree where chance alone lies further apart with more than this."""
 
 
 def section(record: Record) -> Section:
@@ -92,12 +91,14 @@ def _answer(record: Record, climbed: list[ProblemRecord]) -> str:
             "Where the barrier is known exactly the string method agrees to "
             f"{shown(max(errors), 1)} of it. "
         )
-    both = [(one, e) for one in climbed for e in one.escapes if e.rate and e.split]
-    if both:
-        agree = sum(_overlap(e) for _, e in both)
+    compared = [z for one in climbed for e in one.escapes if (z := ratio_z(e)) is not None]
+    if compared:
+        chance = together(compared)
         parts.append(
-            f"Waiting and splitting agree within their 95 % intervals in {agree} of {len(both)} "
-            "comparisons. "
+            f"Waiting and splitting {'agree' if chance > AGREE else 'do not agree'}: ln(splitting "
+            f"/ waiting) is {', '.join(f'{z:+.1f}' for z in compared)} standard errors in "
+            f"{len(compared)} {'comparison' if len(compared) == 1 else 'comparisons'}, and chance "
+            f"alone lies further apart with probability {shown(chance, 2)}. "
         )
     parts += [
         f"{TITLES[one.name]}: the coldest escapes show a barrier of "
@@ -107,11 +108,6 @@ def _answer(record: Record, climbed: list[ProblemRecord]) -> str:
         if one.cold_slope is not None and one.path is not None
     ]
     return "".join(parts).rstrip() or "Nothing was tried."
-
-
-def _overlap(one: EscapeRecord) -> bool:
-    low, high = one.low or 0.0, one.high or 0.0
-    return low <= (one.split_high or 0.0) and (one.split_low or 0.0) <= high
 
 
 def _escape_words(climbed: list[ProblemRecord]) -> str:
@@ -126,15 +122,40 @@ def _escape_words(climbed: list[ProblemRecord]) -> str:
             f"*{TITLES[one.name]}* at {shown(coldest.barrier_over_t, 3)} temperatures of barrier"
             + (f" ({shown(free, 2)} of free energy)" if free is not None else "")
             + f": {coldest.events} of {coldest.replicas} escape, memorylessness "
-            f"{coldest.memoryless}, with the noise switched off {coldest.cooled_escapes} of "
-            f"{coldest.cooled_trapped} go on; verdict: {VERDICTS[one.verdict]}."
+            f"{coldest.memoryless}; without noise {_beside(one)}; verdict: "
+            f"{VERDICTS.get(one.verdict, one.verdict.replace('_', ' '))}."
+            + (f" {one.remark}" if one.remark else "")
         )
     return (
         " ".join(words)
-        + " Without noise a walker at rest stays, a deterministic run. Slopes of ln(mean time) "
-        "against 1/T have (zeros/2) ln T taken out, zeros being the directions that lose their "
-        "curvature between start and saddle; what is left of order T lowers slopes at the higher "
-        "temperatures."
+        + " The verdict is that of the rules for all experiments: where no free energy is known, "
+        "the string's barrier stands for it."
+        + _looks(climbed)
+        + " Slopes of ln(mean time) against 1/T have (zeros/2) ln T taken out, zeros being the "
+        "directions that lose their curvature between start and saddle; what is left of order T "
+        "lowers slopes at the higher temperatures."
+    )
+
+
+def _beside(one: ProblemRecord) -> str:
+    path = one.path
+    assert path is not None
+    return (
+        f"{path.fell_back} of {path.beside} starts just below the saddle fall back and "
+        f"{path.went_on} of {path.beside} just above it go on"
+    )
+
+
+def _looks(climbed: list[ProblemRecord]) -> str:
+    """Splitting looks less often than waiting: how much that can matter."""
+    late = [e.look * e.rate for one in climbed for e in one.escapes if e.split and e.rate]
+    if not late:
+        return ""
+    return (
+        " Waiting looks at every step, and in regression between steps by bridges; splitting looks "
+        "at every fourth. The target lies well beyond the saddle, where walkers run downhill, so "
+        f"splitting sees a passage late by looks, and one is {shown(max(late), 1)} of a mean wait "
+        "at most."
     )
 
 
@@ -289,13 +310,14 @@ def _escape_table(climbed: list[ProblemRecord]) -> Table:
         columns=(
             "problem", "barrier / T", "temperature", "free barrier / T", "predicted", "waited for",
             "95 % low", "95 % high", "events", "replicas", "diverged", "memoryless", "splitting",
-            "split low", "split high", "steps of splitting", "warning",
+            "split low", "split high", "z of ln(splitting / waited)", "steps of splitting",
+            "warning",
         ),
         rows=tuple(
             (
                 TITLES[one.name], e.barrier_over_t, e.temperature, e.free_barrier, e.predicted,
                 e.rate, e.low, e.high, e.events, e.replicas, e.diverged, e.memoryless, e.split,
-                e.split_low, e.split_high, e.split_steps, e.split_warning,
+                e.split_low, e.split_high, ratio_z(e), e.split_steps, e.split_warning,
             )
             for one in climbed
             for e in one.escapes
