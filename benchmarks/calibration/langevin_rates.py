@@ -5,8 +5,10 @@
 Networks of depth 3 and 4 leave the trap under noise of known temperature; the mean first passage
 of the escaping strength over its learned value, every replica counted, stands over three
 predictions: Eyring-Kramers, its radial correction, and the reduced generator. Only the last claims
-to be more than the leading order: wanted is a ratio between 0.9 and 1.15, since the generator is
-too fast by construction, and the colder, the nearer 1.
+to be more than the leading order: wanted is a ratio between 0.9 and 1.15. With one feature the
+generator is too fast by construction, and the colder, the nearer 1; with a learned one beside it
+(rank 1 to 2) it is an approximation to both sides. So it is beside a second feature that is not
+learned yet: a signal of 0.9 alone, beside 0.5 and beside 0.8 is reported without a limit.
 """
 
 from __future__ import annotations
@@ -54,6 +56,11 @@ class Case:
         return self.signals[self.rank]
 
     @property
+    def unlearned(self) -> tuple[float, ...]:
+        """Weaker signals, whose directions the generator takes as Gaussian."""
+        return self.signals[self.rank + 1 :]
+
+    @property
     def temperature(self) -> float:
         """T."""
         mode = {"depth": self.depth, "signal": self.signal, "weight_decay": self.weight_decay}
@@ -66,9 +73,10 @@ class Case:
         """What the table calls it."""
         unit = "barrier/T" if self.width - self.rank == 1 else "T/T_sp"
         step = f"{self.rank} to {self.rank + 1}"
+        beside = "".join(f", {s:g} not learned beside" for s in self.unlearned)
         return (
             f"L {self.depth}, width {self.width}, rank {step}, {self.direction}, "
-            f"{unit} {self.heat:g}, lr {self.learning_rate:g}"
+            f"{unit} {self.heat:g}, lr {self.learning_rate:g}{beside}"
         )
 
 
@@ -88,6 +96,10 @@ CASES = [
     Case(width=10, heat=0.75, replicas=600, signals=TWO, rank=1),
     Case(width=4, heat=0.6, replicas=2000, depth=4, weight_decay=0.2),
     Case(width=2, heat=0.5, replicas=2000, direction="down"),
+    Case(width=2, heat=0.4, replicas=3000, signals=(0.9,)),
+    Case(width=2, heat=0.4, replicas=3000, signals=(0.9, 0.5)),
+    Case(width=2, heat=0.4, replicas=3000, signals=TWO),
+    Case(width=2, heat=0.28, replicas=2000, signals=TWO),
 ]
 
 
@@ -116,8 +128,12 @@ def main() -> None:
                     f"[{found['over_generator_low']:.3f}, {found['over_generator_high']:.3f}]; "
                     f"over {ratios}"
                 ),
-                wanted=f"over generator {BAND[0]} to {BAND[1]}",
-                met=within,
+                wanted=(
+                    "nearer 1, the farther the signals are apart"
+                    if case.unlearned
+                    else f"over generator {BAND[0]} to {BAND[1]}"
+                ),
+                met=None if case.unlearned else within,
             )
         )
         print(rows[-1].case, "|", rows[-1].measured, flush=True)
