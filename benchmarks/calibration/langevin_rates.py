@@ -164,7 +164,7 @@ def measure(case: Case, number: int, replicas: int) -> dict:
         temperature=case.temperature,
         rank=case.rank,
     )
-    learned = modes.learned(**mode, signal=np.array(case.signals))
+    learned = modes.learned(**mode, signal=np.array(case.signals[: case.rank + 1]))
     saddle = float(modes.saddle(**mode, signal=case.signal))
     threshold = float(learned[case.rank]) if up else 0.25 * saddle
     time = float(np.exp(predicted.log_time))

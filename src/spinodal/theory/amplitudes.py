@@ -30,9 +30,9 @@ becomes w - rank. Then the equilibrium is exact in the cold only, and the time i
 be too long as well as too short. One reason is the direction that turns this mode into an unlearned
 one of signal eta_j. At singular value s its angle has the weight exp(k cos(angle)) with
 k = s (eta - eta_j) / (2 T), a Gaussian only where k is large; the full integral over the Gaussian
-one is 1 + 1/(8 k) + ..., so that the pass is wider than it is taken to be where signals are close and
-T is not far below the thermal spinodal. No correction is made for it, since where k is small, at
-the bottom of the trivial valley, no such angle is defined.
+one is 1 + 1/(8 k) + ..., so that the pass is wider than it is taken to be where signals are close
+and T is not far below the thermal spinodal. No correction is made for it, since where k is small,
+at the bottom of the trivial valley, no such angle is defined.
 benchmarks/calibration/splitting_network.py has measured times over predicted ones with k at the
 pass, langevin_rates.py a mode alone, beside a far and beside a close signal.
 """
