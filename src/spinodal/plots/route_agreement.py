@@ -47,7 +47,7 @@ def draw_ratios(curves: Sequence[tuple[str, Points]], *, ax: Axes) -> Axes:
         ylabel="measured / predicted time",
     )
     ax.invert_xaxis()
-    ax.set_yticks([1, 2, 5, 10, 20], labels=["1", "2", "5", "10", "20"])
+    ax.set_yticks([0.5, 1, 2, 5, 10, 20], labels=["0.5", "1", "2", "5", "10", "20"])
     ax.minorticks_off()
     ax.set_ylim(bottom=min(0.3, ax.get_ylim()[0]))
     ax.legend(loc="lower left", fontsize=8.5)
