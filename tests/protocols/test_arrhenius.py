@@ -281,7 +281,7 @@ def test_what_the_section_says_of_laws_and_slopes_follows_the_record(record: Rec
     )
     assert fig2b._slopes_alt(record, [off.raw]).startswith("0 of 1 fitted slopes lie at or below")
     warned = replace(one, cold=tuple(replace(p, warning="heavy") for p in one.cold))
-    assert "warned of heavy tails" in fig2b._laws_text(replace(record, langevin=(warned,)))
+    assert "may be too narrow" in fig2b._laws_text(replace(record, langevin=(warned,)))
     rejected = replace(record, langevin=(replace(one, memoryless="rejected"),))
     alts = {figure.name: figure.alt for figure in fig2b.section(rejected).figures()}
     assert "width 1 rejected" in alts["fig2b_survival"]

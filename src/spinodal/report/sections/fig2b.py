@@ -590,7 +590,7 @@ def _cold_table(record: ArrheniusRecord) -> Table:
         columns=(
             "width", "T", "T / T_sp", "barrier / T", "F barrier / T", "mean time", "95 % low",
             "95 % high", "predicted time", "ratio", "updates", "gain over waiting",
-            "warned of heavy tails",
+            "warned",
         ),
         rows=tuple(
             (
@@ -614,7 +614,8 @@ def _laws_text(record: ArrheniusRecord) -> str:
                 f", slope at the temperatures of splitting {shown(one.coldest_slope, 3)} \u00b1 "
                 f"{shown(one.coldest_slope_error, 1)} (energy barrier less N_{{z}} T/2: "
                 f"{shown(one.coldest_slope_predicted, 3)}"
-                f"{'; a rate in it is warned of heavy tails' if _warned(one) else ''})"
+                + ("; warned: intervals of its rates may be too narrow" * _warned(one))
+                + ")"
             )
         parts.append(text)
     decades = [d for one in record.langevin if (d := _decades(one)) is not None]
