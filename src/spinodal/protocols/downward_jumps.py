@@ -46,7 +46,7 @@ UPWARDS, UP_HORIZON = 8, 0.45
 """Replicas of every point that start without the feature; their dead weights are exact zeros,
 and about half the time in which a jump down is due shows that they stay."""
 
-NEAR, NEAR_AMPLITUDE, NEAR_TIME = 64, 0.5, 60.0
+NEAR, NEAR_AMPLITUDE, NEAR_TIME = 40, 0.5, 60.0
 """Replicas that start beside the lower rank, their fraction of the saddle's amplitude, and how long
 they are watched: noise reaches their feature, which decays about 1 / weight decay fast."""
 
