@@ -22,6 +22,7 @@ row has twice as many replicas.
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 from common import Row, arguments, finish
@@ -63,7 +64,7 @@ def fitted(kind: str, covariate: str, number: int, *, nested: bool, replicas: in
     random = generator(1, f"model choice {kind} {covariate} {nested}", number)
     strengths = np.repeat(STRENGTHS, replicas)
     found = times(kind, covariate, strengths, random)
-    columns = {covariate: strengths}
+    columns: dict[str, NDArray[Any]] = {covariate: strengths}
     if nested:
         dataset = np.arange(strengths.size) % 10
         found = found * np.exp(0.5 * random.normal(size=10))[dataset]
