@@ -137,9 +137,14 @@ def test_two_channels_are_both_counted_although_the_score_sees_one():
     assert_consistent(difference, 0.0, error)
 
 
+def test_what_is_no_swarm_is_told_how_to_become_one():
+    with pytest.raises(InputError, match="DiffusionSwarm"):
+        rate(OU, target=1.0, seed=1)  # pyright: ignore[reportArgumentType]
+
+
 @pytest.mark.parametrize("target", [1.0, 2.0, 4.0])
 def test_mean_passage_times_are_those_of_the_integral_equation_high_and_low(target):
-    truth = chain_time(fall, DEVIATION, start=0.0, target=target, low=-8.0)
+    truth = STEP * chain_time(fall, DEVIATION, start=0.0, target=target, low=-8.0)
     found = rate(
         DiffusionSwarm(OU, [0.0]), target=target, seed=11, settings=many(20, 32, watchers=8)
     )
@@ -155,19 +160,15 @@ def test_mean_times_of_the_walk_are_exact_from_any_start(start, top):
 
 def test_time_per_step_and_looking_less_often_change_the_unit_and_what_is_seen():
     every = rate(DiffusionSwarm(OU, [0.0]), target=2.0, seed=4, settings=FEW)
-    scaled = rate(
-        DiffusionSwarm(OU, [0.0]),
-        target=2.0,
-        seed=4,
-        settings=many(16, 32, watchers=8),
-        time_per_step=STEP,
-    )
-    assert scaled.rate == pytest.approx(every.rate / STEP)
+    by_steps = rate(DiffusionSwarm(OU, [0.0]), target=2.0, seed=4, settings=FEW, time_per_step=1.0)
+    # A diffusion knows its step, so its rates are per unit of its time.
+    assert every.time_per_step == STEP
+    assert every.rate == pytest.approx(by_steps.rate / STEP)
     seldom = rate(DiffusionSwarm(OU, [0.0], every=5), target=2.0, seed=4, settings=FEW)
     # Five steps of x <- (1 - h) x + noise are one step of the same kind.
     decay = (1 - STEP) ** 5
     deviation = DEVIATION * math.sqrt((1 - decay**2) / (1 - (1 - STEP) ** 2))
-    truth = 5 * chain_time(lambda x: decay * x, deviation, start=0.0, target=2.0, low=-8.0)
+    truth = 5 * STEP * chain_time(lambda x: decay * x, deviation, start=0.0, target=2.0, low=-8.0)
     assert_consistent(seldom.rate * truth, 1.0, seldom.relative_error)
 
 

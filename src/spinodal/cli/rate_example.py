@@ -7,7 +7,7 @@ EXAMPLE = """\
 #   spinodal rate rate.toml
 #
 # The sections are those of `spinodal escape`; [rate] says by which route the rate is found. With
-# method = "auto" a small pilot tells how long the waiting would be, here some 1e7 updates for every
+# method = "auto" a small pilot tells how long the waiting would be, here some 3e7 updates for every
 # single escape, and what splitting costs.
 
 [task]                      # what is to be learned

@@ -150,6 +150,8 @@ def rate(
     ) as directory:
         plain = json.dumps(settings.model_dump(mode="json"), indent=1) + "\n"
         directory.write_output("settings.json", plain.encode())
+        if progress is not None and settings.rate.method == "auto":
+            progress(0.0, "a pilot of splitting judges the costs")
         choice = _stored(directory, "choice.json", Choice, lambda: _choose(settings, seed, workers))
         if choice.method == "splitting":
             summary = _split(settings, choice, directory, seed, workers, progress)

@@ -176,7 +176,7 @@ def score_effect(
     target: float,
     seed: int,
     settings: SplittingSettings | None = None,
-    time_per_step: float = 1.0,
+    time_per_step: float | None = None,
     workers: int = 1,
 ) -> ScoreEffect:
     """What the committor's score gains over the swarm's own, at the same settings."""

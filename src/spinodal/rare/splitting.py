@@ -154,7 +154,7 @@ def rate(
     target: float,
     seed: int,
     settings: SplittingSettings | None = None,
-    time_per_step: float = 1.0,
+    time_per_step: float | None = None,
     workers: int = 1,
     progress: Progress | None = None,
 ) -> SplittingRate:
@@ -163,10 +163,19 @@ def rate(
     rate = crossings of the first level per time x probability to arrive before returning, each
     repetition with its own watchers, crossings and trajectories (see `spinodal.rare.flux`). The
     relation is exact also where the barrier is low: the time is that from the swarm's start, the
-    first relaxation included. No number depends on `workers`. `progress(fraction, text)` is told
-    how far the work is.
+    first relaxation included. Time is in units of `time_per_step` per step: by default the
+    swarm's own (a diffusion's step), else 1. No number depends on `workers`.
+    `progress(fraction, text)` is told how far the work is.
     """
+    if not hasattr(swarm, "launch"):
+        raise InputError(
+            f"Splitting takes a swarm of copies, got {type(swarm).__name__}: wrap a `Process` in "
+            "ProcessSwarm(make), a `Diffusion` in DiffusionSwarm(diffusion, start), an Ensemble in "
+            "TrainingSwarm(ensemble, seed=...)."
+        )
     settings = settings or SplittingSettings()
+    if time_per_step is None:
+        time_per_step = float(getattr(swarm, "time_per_step", 1.0))
     check_seed(seed)
     basin = find_basin(swarm, target, settings, seed)
     gone = Event()

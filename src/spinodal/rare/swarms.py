@@ -202,6 +202,11 @@ class DiffusionSwarm:
         self._home, self._features = home, features
         self._walkers: Walkers | None = None
 
+    @property
+    def time_per_step(self) -> float:
+        """The diffusion's step: rates are per unit of its time."""
+        return float(self.diffusion.step)
+
     def fork(self) -> DiffusionSwarm:
         """Another swarm of the same walkers."""
         return DiffusionSwarm(
@@ -273,6 +278,11 @@ class Ranked:
     def every(self) -> int:
         """See `Swarm`."""
         return self._swarm.every
+
+    @property
+    def time_per_step(self) -> float:
+        """That of the swarm."""
+        return float(getattr(self._swarm, "time_per_step", 1.0))
 
     def fork(self) -> Ranked:
         """See `Swarm`."""
