@@ -13,7 +13,13 @@ from numpy.typing import NDArray
 from spinodal.errors import InputError
 from spinodal.protocols.times_csv import Piece, TimesFile, opened, shown
 from spinodal.records import STATUSES
-from spinodal.statistics.designs import COVARIATES, LARGEST_NUMBER, Design, check_covariate
+from spinodal.statistics.designs import (
+    COVARIATES,
+    LARGEST_NUMBER,
+    Design,
+    check_covariate,
+    in_range,
+)
 from spinodal.statistics.memoryless_settings import LARGEST
 
 TimeUnit = Literal["time", "steps"]
@@ -26,6 +32,12 @@ PILED = 1_000_000
 
 ESCAPED = {"1": 0, "1.0": 0, "true": 0, "0": 1, "0.0": 1, "false": 1}
 """Values of the column `escaped`, as indices of STATUSES."""
+
+RANGE = (
+    f"it must be 0 or lie between {1 / LARGEST_NUMBER:g} and {LARGEST_NUMBER:g} (in another unit "
+    "of time, if need be)"
+)
+"""Of times: beyond these limits rates leave the range of arithmetic."""
 
 _STATUS = {name: code for code, name in enumerate(STATUSES)}
 
@@ -142,6 +154,11 @@ class _Pile:
         if columns.in_steps:
             rates = self._rates()[setting]
             time, entry = time * rates, entry * rates
+            wrong = ~(in_range(time) & in_range(entry))
+            if wrong.any():
+                row = int(np.argmax(wrong))
+                product = f"learning_rate * {columns.time} is {time[row]:g}"
+                raise columns.wrong(lines[row], f"{product}; {RANGE}")
         kept = code != _STATUS["diverged"]
         part = (
             time[kept],
@@ -200,13 +217,10 @@ class _Pile:
         except ValueError:
             row = next(i for i, text in enumerate(texts) if not _is_number(text))
             raise self._no_number(piece.lines[row], name, texts[row]) from None
-        wrong = ~((values >= 0) & (values < LARGEST_NUMBER))
+        wrong = ~in_range(values)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise self.columns.wrong(
-                piece.lines[row],
-                f"{name} is {shown(texts[row])}; it must be a finite number, not negative",
-            )
+            raise self.columns.wrong(piece.lines[row], f"{name} is {shown(texts[row])}; {RANGE}")
         return values
 
     def _no_number(self, line: int, name: str, text: str) -> InputError:

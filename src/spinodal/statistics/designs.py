@@ -161,8 +161,11 @@ def design(
     strange = sorted(set(names.tolist()) - set(STATUSES))
     if strange:
         raise InputError(f"Unknown statuses {strange}; allowed are {list(STATUSES)}.")
-    if not (np.all(t < LARGEST_NUMBER) and np.all(begun >= 0) and np.all(t >= begun)):
-        raise InputError("Times must be finite, and 0 <= entry <= time; found otherwise.")
+    if not (np.all(in_range(t)) and np.all(in_range(begun)) and np.all(t >= begun)):
+        raise InputError(
+            f"Times must be finite, 0 or between {1 / LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, and "
+            "0 <= entry <= time; found otherwise."
+        )
     for name, values in columns.items():
         check_covariate(name, values)
     kept = names != "diverged"
@@ -187,6 +190,11 @@ def design(
     )
 
 
+def in_range(times: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which times are 0 or within the range of numbers in which rates can be computed."""
+    return (times == 0) | ((times > 1 / LARGEST_NUMBER) & (times < LARGEST_NUMBER))
+
+
 def check_covariate(name: str, values: NDArray[np.float64]) -> None:
     """Refuse values that a covariate of this name cannot have."""
     may_be_zero = name in ("temperature", "weight_decay")
@@ -194,6 +202,5 @@ def check_covariate(name: str, values: NDArray[np.float64]) -> None:
     allowed = (values > low) | (may_be_zero & (values == 0))
     allowed &= values < LARGEST_NUMBER
     if not np.all(allowed):
-        least = "1" if name == "loss_ratio" else "0"
-        words = f"between {least} and {LARGEST_NUMBER:g}" + (", or 0" if may_be_zero else "")
+        words = f"between {low:g} and {LARGEST_NUMBER:g}" + (", or be 0" if may_be_zero else "")
         raise InputError(f"Values of {name} must lie {words}, got {values[~allowed][0]:g}.")
