@@ -163,8 +163,8 @@ def design(
         raise InputError(f"Unknown statuses {strange}; allowed are {list(STATUSES)}.")
     if not (np.all(in_range(t)) and np.all(in_range(begun)) and np.all(t >= begun)):
         raise InputError(
-            f"Times must be finite, 0 or between {1 / LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, and "
-            "0 <= entry <= time; found otherwise."
+            f"Times must be finite, 0 or between {1 / LARGEST_NUMBER:g} and {LARGEST_NUMBER:g}, "
+            "and 0 <= entry <= time; found otherwise."
         )
     for name, values in columns.items():
         check_covariate(name, values)

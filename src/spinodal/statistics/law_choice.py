@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from scipy import special
@@ -69,7 +70,25 @@ def choose(fits: LawFits) -> Choice:
             f"their rates lie {law.scatter:.0%} apart from it beyond chance "
             f"(probability {max(law.misfit, 1e-300):.1g}).",
         )
-    return Choice(law=law.name, reason=f"{law.name} is preferred to every other law.")
+    return Choice(law=law.name, reason=_chosen(law, laws))
+
+
+def _chosen(law: FittedLaw, laws: dict[str, FittedLaw]) -> str:
+    """Why a law is preferred: being simpler is another reason than being likelier."""
+    general = [name for name, rival in laws.items() if law.name in rival.contains]
+    if not general:
+        return f"{law.name} is preferred to every other law."
+    does, contain = ("does", "contains") if len(general) == 1 else ("do", "contain")
+    others = len(laws) > 1 + len(general)
+    return (
+        f"{law.name} is the simplest law that is not rejected: {listed(general)}, which {contain} "
+        f"it, {does} not fit significantly better" + (", other laws are worse." if others else ".")
+    )
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence: 'a', 'a and b', 'a, b and c'."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 def _preferred(law: FittedLaw, rival: FittedLaw, laws: dict[str, FittedLaw]) -> bool:
@@ -120,6 +139,19 @@ def _pinned(law: FittedLaw, laws: dict[str, FittedLaw]) -> bool:
     return True
 
 
+def _flat(power: FittedLaw | None) -> bool:
+    """Do the limits of every exponent contain 0, a time that does not depend on the noise?"""
+    slopes = [
+        value
+        for key, value in (power.parameters.items() if power is not None else ())
+        if key.startswith("exponent")
+    ]
+    return bool(slopes) and all(
+        value.low is not None and value.high is not None and value.low <= 0 <= value.high
+        for value in slopes
+    )
+
+
 def _undecided(laws: dict[str, FittedLaw], losers: set[str], pairs: list[tuple[str, str]]) -> str:
     """The laws that remain, in words."""
     by_aicc = sorted(laws.values(), key=lambda law: (law.aicc is None, law.aicc or 0.0))
@@ -133,8 +165,8 @@ def _undecided(laws: dict[str, FittedLaw], losers: set[str], pairs: list[tuple[s
             "others longer."
         )
     if rivals:
-        return (
-            f"The times do not decide between {best.name} and {', '.join(rivals)}; add settings "
-            "that escape over more decades of time, or more replicas."
-        )
+        between = f"The times do not decide between {listed([best.name, *rivals])}"
+        if _flat(laws.get("power")):
+            between += ": the limits of the power law's exponent contain 0, no dependence on noise"
+        return f"{between}; add settings that escape over more decades of time, or more replicas."
     return "The times do not decide between these laws; add settings or replicas."

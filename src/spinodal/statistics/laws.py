@@ -120,9 +120,11 @@ def _usable(design: Design, axis: Axis | None, notes: list[str]) -> tuple[NDArra
         return at_risk, False
     quiet = axis.strength <= 0
     if np.any(quiet & at_risk):
+        count = int((quiet & at_risk).sum())
+        which, have = ("setting", "is") if count == 1 else ("settings", "are")
         notes.append(
-            f"{int((quiet & at_risk).sum())} settings without noise (temperature 0) are in no law: "
-            "they have no 1 / temperature."
+            f"{count} {which} without noise (temperature 0) {have} in no law: there 1 / "
+            "temperature does not exist."
         )
     if np.any(~at_risk & (events > 0)):
         notes.append(
