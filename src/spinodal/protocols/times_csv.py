@@ -54,6 +54,11 @@ class TimesFile:
             named = next(csv.reader([header], delimiter=separator, skipinitialspace=True))
         except (csv.Error, StopIteration) as problem:
             raise InputError(f"{path}, line {self._first}: no header ({problem}).") from problem
+        if header.count('"') % 2:
+            raise InputError(
+                f"{path}, line {self._first}: a quoted name does not end on its line; names and "
+                "fields with line breaks are not read."
+            )
         self.names = [name.strip().lower() for name in named]
 
     def require_single(self, wanted: set[str]) -> None:
@@ -75,6 +80,12 @@ class TimesFile:
                 if len(row) != width:
                     if not any(field.strip() for field in row):
                         continue
+                    if any("\n" in field or "\r" in field for field in row):
+                        raise InputError(
+                            f"{self.path}, line {before + reader.line_num}: a quoted field that "
+                            "began on an earlier line ends here; fields with line breaks are not "
+                            "read, so close the quotes or remove the break."
+                        )
                     raise InputError(
                         f"{self.path}, line {before + reader.line_num}: {len(row)} fields where "
                         f"the header has {width}; give every row one field per column (decimal "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
 
@@ -113,6 +114,9 @@ class _Columns:
         self.entry, self.dataset = "entry" in there, "dataset" in there
         self.wanted = [self.time, *self.marks, *optional, *self.covariates]
         file.require_single(set(self.wanted))
+        unread = [name for name in file.names if name and name not in self.wanted]
+        if unread:
+            self.notes.append(f"Columns that are not read: {_suggested(unread, there)}.")
 
     def wrong(self, line: int, what: str) -> InputError:
         """The complaint about a line."""
@@ -227,6 +231,8 @@ class _Pile:
         if not text.strip():
             return self.columns.wrong(line, f"{name} is blank; fill it or leave the row out")
         hint = "; write decimal points, no commas" if "," in text else ""
+        if "\n" in text or "\r" in text:
+            hint = "; fields with line breaks are not read, so close the quotes"
         return self.columns.wrong(line, f"{name} is {shown(text)} and no number{hint}")
 
     def _codes(self, piece: Piece, name: str) -> NDArray[np.int64]:
@@ -380,6 +386,26 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+COLUMNS = ("time", "status", "escaped", "steps", "entry", "dataset", *COVARIATES)
+"""Every name that has a meaning."""
+
+
+def _suggested(unread: Sequence[str], there: set[str]) -> str:
+    """Names in a list, each with the column that it may have been meant for."""
+    words = []
+    for name in unread[:12]:
+        free = [known for known in COLUMNS if known not in there]
+        near = [
+            known
+            for known in free
+            if (len(name) > 2 and known.startswith(name))
+            or name == "".join(part[0] for part in known.split("_") if "_" in known)
+        ]
+        near += get_close_matches(name, free, n=1, cutoff=0.75)
+        words.append(shown(name) + (f" (did you mean {near[0]!r}?)" if near else ""))
+    return ", ".join(words) + (f" and {len(unread) - 12} more" if len(unread) > 12 else "")
 
 
 def _listed(names: Sequence[str]) -> str:
