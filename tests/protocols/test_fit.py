@@ -246,6 +246,9 @@ def test_a_figure_is_drawn_even_of_nothing(tmp_path):
         ("steps,escaped\n3,1\n", "learning_rate"),
         ("time,escaped,learning_rate\n3,1,0\n", "line 2"),
         (HEADER + "0,escaped,0.1\n0,escaped,0.2\n", "All times"),
+        (HEADER + '1,escaped,"0.1\n2,escaped,0.2\n3,escaped,.3\n"', "line breaks are not read"),
+        (HEADER + '1,escaped,"0.1\n2",escaped,0.2\n', "line 3: a quoted field that began on an"),
+        ('"time\n(s)",status\n1,escaped\n', "line 1: a quoted name does not end on its line"),
         (HEADER, "no rows"),
         ("", "is empty"),
         (" \n\n", "is empty"),
@@ -316,6 +319,56 @@ def test_any_bytes_are_refused_or_read_without_a_traceback(tmp_path_factory, con
         fit(path, FitSettings())
 
 
+# What is said of the choice
+
+
+def test_one_more_parameter_that_explains_nothing_leaves_the_simplest_law(tmp_path):
+    times = 50 * np.random.default_rng(1).exponential(size=1600)
+    rates = np.tile([0.01, 0.02, 0.03, 0.05], 400)
+    body = "".join(f"{t!r},1,{x!r}\n" for t, x in zip(times.tolist(), rates.tolist(), strict=True))
+    found = document(table(tmp_path, "time,escaped,learning_rate\n" + body))
+    assert found["choice"] == "drift"
+    assert "simplest law that is not rejected: arrhenius, power and lag, which" in found["reason"]
+
+
+def test_equal_times_at_two_temperatures_are_said_not_to_depend_on_them(tmp_path):
+    body = "5,escaped,0.1\n" * 30 + "5,escaped,0.2\n" * 30
+    found = document(table(tmp_path, HEADER + body))
+    assert "exponent contain 0" in found["reason"]
+    assert any("in proportion to 1 / temperature" in note for note in found["notes"])
+
+
+def test_data_sets_that_differ_are_no_failure_of_memorylessness(tmp_path):
+    """Mixed prefactors have a Weibull shape far below 1; each cell by itself is exponential."""
+    noise = np.random.default_rng(2)
+    body = "".join(
+        f"{prefactor * math.exp(0.3 / heat) * noise.exponential()!r},escaped,{heat},{dataset}\n"
+        for dataset, prefactor in enumerate((1, 5, 20))
+        for heat in (0.1, 0.15, 0.2, 0.3)
+        for _ in range(100)
+    )
+    path = table(tmp_path, HEADER.strip() + ",dataset\n" + body)
+    found = fit(path, FitSettings())
+    shape = found.laws[0].shape
+    assert shape is not None
+    assert shape < 0.8
+    (own,) = (note for note in found.notes if note.startswith("Differences between data sets"))
+    # The shape of 1200 times has a standard error of 0.78 / sqrt(1200) = 0.023.
+    assert float(own.split()[-1].rstrip(".")) == pytest.approx(1, abs=0.1)
+    x, y = np.array(found.waiting.x), np.array(found.waiting.y)
+    np.testing.assert_allclose(np.interp([0.5, 1, 2], x, y), np.exp([-0.5, -1, -2]), atol=0.04)
+    assert "12 pairs of setting and data set" in printed(path)
+
+
+def test_columns_that_are_not_read_are_named(tmp_path):
+    found = document(table(tmp_path, "time,escaped,Temp,lr,mood\n1,1,2,3,4\n2,1,2,3,4\n"))
+    (note,) = (note for note in found["notes"] if note.startswith("Columns"))
+    assert note == (
+        "Columns that are not read: 'temp' (did you mean 'temperature'?), "
+        "'lr' (did you mean 'learning_rate'?), 'mood'."
+    )
+
+
 # Files and people
 
 
@@ -333,13 +386,22 @@ def test_people_read_the_choice_the_laws_and_the_rates(tmp_path):
         assert word in said
 
 
+def test_a_probability_that_no_simulation_reached_is_a_bound(tmp_path):
+    times = np.random.default_rng(3).normal(50, 1, size=100)
+    said = printed(
+        table(tmp_path, "time,escaped\n" + "".join(f"{t!r},1\n" for t in times.tolist()))
+    )
+    assert "p <= 0.001 (" in said
+    assert "100 escapes in 1 setting, each" in said
+
+
 def test_figures_are_written_where_asked_and_again_only_over_our_own(tmp_path):
     path, out = table(tmp_path, HEADER + rows()), tmp_path / "out"
-    printed(path, out=str(out))
+    assert "Written: " in printed(path, out=str(out))
     first = (out / "fit.png").read_bytes()
     assert first.startswith(b"\x89PNG")
     assert "arrhenius" in (out / "fit.svg").read_text()
-    printed(path, out=str(out))
+    assert "Replaced, an earlier fit was there: " in printed(path, out=str(out))
     assert (out / "fit.png").read_bytes() == first
     (out / "fit.json").write_text('{"mine": 1}')
     with pytest.raises(InputError, match="not written by"):

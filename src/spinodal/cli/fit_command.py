@@ -57,12 +57,13 @@ def fit(
     )
     directory = None if out is None else _vacant(Path(out))
     found = protocol.fit(Path(file), settings)
+    replaced = directory is not None and (directory / "fit.json").exists()
     if directory is not None:
         _write(found, directory, Path(file).name)
     if as_json:
         print_json(found.as_dict())
     else:
-        _print(found, directory)
+        _print(found, directory, replaced=replaced)
 
 
 def _vacant(directory: Path) -> Path:
@@ -122,14 +123,16 @@ def figure(found: Fit, name: str) -> Figure:
         else:
             left, right = canvas.subplots(1, 2, width_ratios=(1.35, 1))
             draw_laws(points, lines, choice=found.choice, noise=found.axis or "noise", ax=left)
-        draw_waiting(found.waiting.x, found.waiting.y, p_value=found.memoryless.p_value, ax=right)
+        draw_waiting(
+            found.waiting.x, found.waiting.y, test=_probability(found), cell=_cell(found), ax=right
+        )
 
     return Figure(
         name="fit",
         caption=f"Escape times of {name}: {_chosen(found)}",
         alt=f"Left: mean escape time of {len(points)} settings against inverse noise, with the "
         f"laws {', '.join(law.name for law in found.laws) or 'none'}. Right: share of replicas "
-        "still waiting against time in means of their setting, with a memoryless law.",
+        f"still waiting against time in means of their {_cell(found)}, with a memoryless law.",
         draw=draw,
         size=(8.4, 3.8),
     )
@@ -139,7 +142,7 @@ def _chosen(found: Fit) -> str:
     return "no law is preferred" if found.choice == "undecided" else f"{found.choice} is preferred"
 
 
-def _print(found: Fit, directory: Path | None) -> None:
+def _print(found: Fit, directory: Path | None, *, replaced: bool) -> None:
     console = Printer()
     counts = [f"{count:,} {status}" for status, count in found.status_counts.items() if count]
     lines = [
@@ -156,18 +159,39 @@ def _print(found: Fit, directory: Path | None) -> None:
             console.print(f"{law.name}: {law.formula}", markup=False, style="dim", soft_wrap=True)
     console.print()
     console.print(_settings(found))
-    for note in _notes(found, directory):
+    for note in _notes(found, directory, replaced=replaced):
         console.print(note, markup=False, style="dim", soft_wrap=True)
 
 
 def _tested(found: Fit) -> str:
     test = found.memoryless
     if test.p_value is None:
-        return f"not tested: {test.events} escapes before their cut-offs"
+        return f"not tested: {_counted(test.events, 'escape')} before their cut-offs"
+    where = _counted(test.cells, "setting")
+    if found.datasets > 1:
+        where = _counted(test.cells, "pair") + " of setting and data set"
     return (
-        f"p = {test.p_value:.3g} (Anderson-Darling {test.statistic:.4g}, {test.events:,} escapes "
-        f"in {test.cells:,} settings, each with its own rate)"
+        f"{_probability(found)} (Anderson-Darling {test.statistic:.4g}, "
+        f"{_counted(test.events, 'escape')} in {where}, each with its own rate)"
     )
+
+
+def _probability(found: Fit) -> str:
+    """Of the test of memorylessness, a bound where no simulation was as far off."""
+    test = found.memoryless
+    if test.p_value is None:
+        return ""
+    sign = "<=" if test.p_value <= test.least else "="
+    return f"p {sign} {test.p_value:.3g}"
+
+
+def _cell(found: Fit) -> str:
+    """What has a rate of its own in the test of memorylessness and its figure."""
+    return "setting and data set" if found.datasets > 1 else "setting"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" + ("" if count == 1 else "s")
 
 
 def _laws(found: Fit) -> Table:
@@ -221,7 +245,7 @@ def _settings(found: Fit) -> Table:
     return table
 
 
-def _notes(found: Fit, directory: Path | None) -> Iterator[str]:
+def _notes(found: Fit, directory: Path | None, *, replaced: bool) -> Iterator[str]:
     if len(found.by_setting) > SHOWN:
         yield f"{len(found.by_setting) - SHOWN:,} more settings are in the JSON document (--json)."
     yield from found.notes
@@ -231,4 +255,5 @@ def _notes(found: Fit, directory: Path | None) -> Iterator[str]:
             f"steps. Limits: {found.intervals}."
         )
     if directory is not None:
-        yield f"Written: {', '.join(str(directory / name) for name in NAMES)}."
+        which = "Replaced, an earlier fit was there" if replaced else "Written"
+        yield f"{which}: {', '.join(str(directory / name) for name in NAMES)}."

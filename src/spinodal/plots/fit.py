@@ -82,23 +82,25 @@ def draw_laws(
 
 
 def draw_waiting(
-    x: Sequence[float], survival: Sequence[float], *, p_value: float | None, ax: Axes
+    x: Sequence[float], survival: Sequence[float], *, test: str, cell: str, ax: Axes
 ) -> Axes:
-    """Share of replicas still waiting, against time in means of their own setting."""
-    test = "" if p_value is None else f" (p = {p_value:.2g})"
-    ax.step(x, survival, where="post", color=INK, label="all settings")
+    """Share of replicas still waiting, against time in means of their own cell.
+
+    `cell` is what has a mean of its own, `test` the probability of the memoryless law in words.
+    """
+    ax.step(x, survival, where="post", color=INK, label="observed")
     end = max(1.0, max(x, default=1.0))
     grid = np.linspace(0, end, 100)
     ax.plot(
         grid, np.exp(-grid), color=THEORY, linestyle=(0, (1, 1.5)), linewidth=1.3,
-        label="memoryless" + test,
+        label=f"memoryless ({test})" if test else "memoryless",
     )  # fmt: skip
     above = [value for value in survival if value > 0]
     ax.set(
-        xlabel="time / mean of its setting",
+        xlabel=f"time / mean of its {cell}",
         ylabel="not yet escaped",
         yscale="log",
         ylim=(max(1e-3, 0.7 * min(above, default=0.1)), 1.25),
     )
-    ax.legend(loc="upper right")
+    ax.legend(loc="best")
     return ax

@@ -16,6 +16,7 @@ from spinodal.records import Settings
 from spinodal.statistics.designs import Design
 from spinodal.statistics.fitted_laws import FittedLaw, LawFits
 from spinodal.statistics.law_choice import choose
+from spinodal.statistics.law_likelihood import shape_within_cells
 from spinodal.statistics.laws import fit_laws
 from spinodal.statistics.memoryless_settings import PooledMemorylessness, memoryless_in_settings
 from spinodal.statistics.survival import rate_interval
@@ -233,12 +234,7 @@ def _notes(
             f"The noise is taken as {fits.axis.label}, an effective temperature up to an unknown "
             "factor, which the barrier lacks too."
         )
-    shapes = [law.shape for law in fits.laws if law.shape is not None]
-    if shapes:
-        notes.append(
-            "Waiting is not exponential given the setting: all laws but lag have Weibull times of "
-            "one common shape (1 is exponential)."
-        )
+    notes += _waiting_notes(table, fits, memoryless)
     if design.datasets > 1 and fits.laws:
         notes.append(
             f"The data set is the unit: limits come from a bootstrap over {design.datasets} data "
@@ -246,14 +242,52 @@ def _notes(
         )
     if memoryless.p_value is not None and memoryless.events < ENOUGH_EVENTS:
         notes.append(
-            f"{memoryless.events} escapes before their cut-offs are few for the test of "
-            f"memorylessness; from {ENOUGH_EVENTS} on it supports a verdict."
+            f"{memoryless.events} escape{'s' if memoryless.events != 1 else ''} before the cut-off "
+            f"{'are' if memoryless.events != 1 else 'is'} little for the test of memorylessness; "
+            f"from {ENOUGH_EVENTS} on it supports a verdict."
         )
     if _coarse(table.sample.time[table.sample.escaped]):
         notes.append(
             "Half of the escape times or more occur twice: escapes were seen at checks, and times "
             "as coarse as that can fail the test of memorylessness."
         )
+    return notes
+
+
+def _waiting_notes(table: TimesTable, fits: LawFits, memoryless: PooledMemorylessness) -> list[str]:
+    """What the laws take waiting for, and which escapes the test of memorylessness had."""
+    notes, design = [], table.design
+    shapes = [law.shape for law in fits.laws if law.shape is not None]
+    if shapes:
+        least, most = f"{min(shapes):.3g}", f"{max(shapes):.3g}"
+        pooled = "setting, all data sets together" if design.datasets > 1 else "setting"
+        notes.append(
+            f"Waiting is not exponential given the {pooled}: all laws but lag have Weibull times "
+            f"of shape {least if least == most else f'{least} to {most}'} (1 is exponential)."
+        )
+        own = shape_within_cells(design.select(fits.used)) if design.datasets > 1 else None
+        if own is not None:
+            notes.append(
+                "Differences between data sets can make the shape less than 1: with a mean of its "
+                f"own for each setting in each data set it is {own:.3g}."
+            )
+    if fits.axis is not None and fits.axis.drift and any(law.name == "drift" for law in fits.laws):
+        notes.append(
+            "drift is here a mean time in proportion to 1 / temperature; no law of its own says "
+            "that times do not depend on temperature: that is power with exponent 0."
+        )
+    left = int(table.sample.escaped.sum())
+    everything = int(table.rows - table.status_counts["diverged"])
+    if left and (table.sample.time.size < everything or memoryless.events < left):
+        words = []
+        if table.sample.time.size < everything:
+            words.append(f"{table.sample.time.size:,} of {everything:,} replicas, drawn at random")
+        if memoryless.events < left:
+            words.append(
+                "escapes up to the earliest cut-off of their setting"
+                + (" and data set" if design.datasets > 1 else "")
+            )
+        notes.append(f"The test of memorylessness takes {', and of these '.join(words)}.")
     return notes
 
 

@@ -75,12 +75,12 @@ def _log_mean(law: FittedLaw, suffix: str, x: np.ndarray, *, drift: float, rotat
 
 
 def waiting_curve(sample: Design, *, points: int = 400) -> Curve:
-    """Survival against waiting time in units of the mean of the own setting.
+    """Survival against waiting time in units of the mean of the own setting and data set.
 
     Kaplan-Meier's estimate; a memoryless escape gives exp(-x). Empty without escapes.
     """
-    exposure = sample.exposure.sum(axis=0)
-    own = (sample.events.sum(axis=0) / np.maximum(exposure, 1e-300))[sample.setting]
+    rates = sample.events / np.maximum(sample.exposure, 1e-300)
+    own = rates[sample.dataset, sample.setting]
     some = own > 0
     x, escaped = (own * (sample.time - sample.entry))[some], sample.escaped[some]
     if not escaped.any():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -185,6 +185,35 @@ class Likelihood:
             )
             parts.append(theta)
         return np.concatenate(parts)
+
+
+def shape_within_cells(design: Design) -> float | None:
+    """The Weibull shape where every setting in each data set has a mean of its own.
+
+    None where an escape at time 0 leaves no shape, or nothing escaped.
+    """
+    cell = design.dataset * design.count + design.setting
+    found, own = np.unique(cell, return_inverse=True)
+    likelihood = Likelihood(
+        replace(
+            design,
+            setting=own.reshape(-1).astype(np.int64),
+            dataset=np.zeros(cell.size, dtype=np.int64),
+            settings={},
+            datasets=1,
+            count=found.size,
+        )
+    )
+    if likelihood.instant or not likelihood.total:
+        return None
+    low, high = np.log(SHAPES)
+    best = optimize.minimize_scalar(
+        lambda log_shape: -likelihood.saturated(float(np.exp(log_shape))),
+        bounds=(low, high),
+        method="bounded",
+        options={"xatol": 1e-5},
+    )
+    return float(np.exp(best.x))
 
 
 def _vertex(loss: Callable[[float], float], start: float) -> float | None:

@@ -19,13 +19,15 @@ class PooledMemorylessness:
     """The sum of Anderson-Darling statistics over cells, its probability, and the events tested.
 
     `cells` counts settings (in each data set) with an event before their cut-off. `statistic` and
-    `p_value` are None below five events.
+    `p_value` are None below five events; `least` is the smallest probability that the simulations
+    can give, so there `p_value` is a bound.
     """
 
     statistic: float | None
     p_value: float | None
     events: int
     cells: int
+    least: float = 0.0
 
 
 def memoryless_in_settings(
@@ -60,7 +62,13 @@ def memoryless_in_settings(
     if events < 5:
         return PooledMemorylessness(statistic=None, p_value=None, events=events, cells=cells)
     p_value = float((1 + (simulated >= observed).sum()) / (resamples + 1))
-    return PooledMemorylessness(statistic=observed, p_value=p_value, events=events, cells=cells)
+    return PooledMemorylessness(
+        statistic=observed,
+        p_value=p_value,
+        events=events,
+        cells=cells,
+        least=1 / (resamples + 1),
+    )
 
 
 def _after_zero(generator: np.random.Generator, times: NDArray[np.float64]) -> NDArray[np.float64]:
