@@ -247,8 +247,14 @@ def fit(
 ) -> None:
     """Which law do these escape times follow? Laws compared on a table of single times.
 
-    Columns: time; status (escaped, censored, diverged, escaped_elsewhere) or escaped (1 or 0);
-    and any of learning_rate, batch_size, temperature, weight_decay, dataset, entry.
+    Columns: time, or steps with learning_rate; status (escaped, censored,
+    diverged, escaped_elsewhere) or escaped (1 or 0); and any of learning_rate,
+    batch_size, temperature, weight_decay, dataset, entry. Fields with line
+    breaks are not read. Times are 0 or lie between 1e-100 and 1e+100.
+
+    Laws of the mean time: arrhenius, exp(barrier / noise); power, noise to an
+    exponent; drift, the same at all noise, but 1 / temperature where nothing
+    but a temperature varies; lag, a fixed time before exponential waiting.
 
     Parameters
     ----------
@@ -267,7 +273,8 @@ def fit(
     seed
         Of bootstrap and calibration, 42 by default.
     out
-        Write fit.json, fit.svg and fit.png into this directory; without it nothing is written.
+        Write fit.json, fit.svg and fit.png into this directory; without it nothing is written. An
+        earlier fit there is replaced.
     json
         Print one JSON document to standard output.
     """
