@@ -360,6 +360,21 @@ def test_data_sets_that_differ_are_no_failure_of_memorylessness(tmp_path):
     assert "12 pairs of setting and data set" in printed(path)
 
 
+def test_which_escapes_are_tested_is_said_where_it_is_not_all(tmp_path, monkeypatch):
+    path = table(tmp_path, HEADER + rows())
+    early = f"{END / 50!r},censored,0.1\n"
+    assert not any(note.startswith("The test") for note in document(path)["notes"])
+    cut = document(table(tmp_path, HEADER + rows() + early, "cut.csv"))
+    assert cut["memoryless"]["n"] < cut["status_counts"]["escaped"]
+    assert (
+        "The test of memorylessness takes escapes up to the earliest cut-off of their setting."
+        in cut["notes"]
+    )
+    monkeypatch.setattr(times_table, "LARGEST", 150)
+    (note,) = (note for note in document(path)["notes"] if note.startswith("The test"))
+    assert "150 of 200 replicas, drawn at random" in note
+
+
 def test_columns_that_are_not_read_are_named(tmp_path):
     found = document(table(tmp_path, "time,escaped,Temp,lr,mood\n1,1,2,3,4\n2,1,2,3,4\n"))
     (note,) = (note for note in found["notes"] if note.startswith("Columns"))

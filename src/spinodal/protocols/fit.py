@@ -242,9 +242,8 @@ def _notes(
         )
     if memoryless.p_value is not None and memoryless.events < ENOUGH_EVENTS:
         notes.append(
-            f"{memoryless.events} escape{'s' if memoryless.events != 1 else ''} before the cut-off "
-            f"{'are' if memoryless.events != 1 else 'is'} little for the test of memorylessness; "
-            f"from {ENOUGH_EVENTS} on it supports a verdict."
+            f"{memoryless.events} escapes before their cut-offs are few for the test of "
+            f"memorylessness; from {ENOUGH_EVENTS} on it supports a verdict."
         )
     if _coarse(table.sample.time[table.sample.escaped]):
         notes.append(

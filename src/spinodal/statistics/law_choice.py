@@ -167,6 +167,9 @@ def _undecided(laws: dict[str, FittedLaw], losers: set[str], pairs: list[tuple[s
     if rivals:
         between = f"The times do not decide between {listed([best.name, *rivals])}"
         if _flat(laws.get("power")):
-            between += ": the limits of the power law's exponent contain 0, no dependence on noise"
+            between += (
+                ": the limits of the power law's exponent contain 0, which is no dependence on the "
+                "noise"
+            )
         return f"{between}; add settings that escape over more decades of time, or more replicas."
     return "The times do not decide between these laws; add settings or replicas."
