@@ -46,7 +46,7 @@ def preset(effort: str) -> RouteSettings:
     """Settings of the quick or the full reproduction."""
     if effort == "paper":
         return RouteSettings(
-            ratios=(0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35, 0.3, 0.25),
+            ratios=(0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5, 0.45, 0.4, 0.35),
             longest=4e5,
             replicas=400,
             repetitions=40,
