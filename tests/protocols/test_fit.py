@@ -288,7 +288,9 @@ def test_settings_are_validated():
 
 NUMBERS = st.one_of(
     st.floats(0, 1e6).map(repr),
-    st.sampled_from(["", "nan", "-1", "1e400", "0,5", "0", "1e-99", "x", " 2 ", "1_0"]),
+    st.sampled_from(
+        ["", "nan", "-1", "1e400", "0,5", "0", "1e-99", "9e99", "1e-308", "x", " 2 ", "1_0"]
+    ),
 )
 
 
