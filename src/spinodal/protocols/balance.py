@@ -62,7 +62,7 @@ def preset(effort: str) -> BalanceSettings:
     """Settings of the quick or the full reproduction."""
     if effort == "paper":
         return BalanceSettings(
-            widths=(3, 4, 5, 6, 8, 10), log_ratios=(-2.0, -1.0, 0.0, 1.0, 2.0), replicas=500
+            widths=(3, 4, 5, 6, 8), log_ratios=(-2.0, -1.0, 0.0, 1.0, 2.0), replicas=300
         )
     return BalanceSettings()
 
