@@ -487,3 +487,13 @@ def test_why_no_law_is_preferred_is_said_as_it_is(
     if len({heat for _, _, heat in body}) > 1:
         assert "All replicas" not in said
         assert "All escapes are at one" not in said
+
+
+def test_a_narrow_terminal_shortens_no_number(tmp_path, monkeypatch):
+    path = table(tmp_path, HEADER + rows())
+    monkeypatch.setenv("COLUMNS", "200")
+    wide = printed(path)
+    monkeypatch.setenv("COLUMNS", "40")
+    narrow = printed(path)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in narrow
+    assert narrow.split() == wide.split()

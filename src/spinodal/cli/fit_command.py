@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich.measure import Measurement
 from rich.table import Table
 
 from spinodal.cli.commands import given, print_json
@@ -154,13 +155,20 @@ def _print(found: Fit, directory: Path | None, *, replaced: bool) -> None:
         console.print(line, markup=False, soft_wrap=True)
     if found.laws:
         console.print()
-        console.print(_laws(found))
+        _print_whole(console, _laws(found))
         for law in found.laws:
             console.print(f"{law.name}: {law.formula}", markup=False, style="dim", soft_wrap=True)
     console.print()
-    console.print(_settings(found))
+    _print_whole(console, _settings(found))
     for note in _notes(found, directory, replaced=replaced):
         console.print(note, markup=False, style="dim", soft_wrap=True)
+
+
+def _print_whole(console: Printer, table: Table) -> None:
+    """No column is shortened: on a narrow terminal its lines wrap, numbers stay readable."""
+    needed = Measurement.get(console, console.options.update(max_width=1000), table).maximum
+    console.width = max(console.width, needed)
+    console.print(table, crop=False)
 
 
 def _tested(found: Fit) -> str:

@@ -92,7 +92,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RateSummary:
+class RateSummary(EscapeSummary):
     """An escape rate per unit time, with its interval, by which route, and why by that one.
 
     With the method `splitting` the `replicas` are independent repetitions, `events` those in which
@@ -101,24 +101,8 @@ class RateSummary:
     included; without it the exposure.
     """
 
-    rate: float | None
-    low: float | None
-    high: float | None
-    confidence: float
-    events: int
-    exposure: float
-    replicas: int
-    status_counts: dict[str, int]
-    method: str
-    settings_digest: str
     updates: float
     choice: Choice
-    note: str = ""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain data, in this order; the note only where there is one."""
-        plain = dataclasses.asdict(self)
-        return plain if self.note else {k: v for k, v in plain.items() if k != "note"}
 
 
 def load(path: str | Path) -> RateSettings:
